@@ -1,0 +1,1 @@
+"""Training for the FlareSegment engine: pseudo-labels, refinement, recipes, evaluation."""
