@@ -1,0 +1,239 @@
+"""Solids given by signed distances in millimetres (negative inside), evaluated only near themselves.
+
+Points are (x, y, z) in mm: x towards the patient's Left, y towards the back (Posterior), z towards
+the head. A smooth distance gives the partial volume of a voxel for free: see `canvas.coverage`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+FAR_MM = 60.0
+"""The distance told for points outside a solid's bounding box: surely outside, exact value unknown."""
+
+Point = Sequence[float] | np.ndarray
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Region:
+    """Coordinates (mm, float32) of a block of voxels; the three arrays broadcast to (k, j, i).
+
+    `grid_x`, `grid_y`, `grid_z` are the block's straight axes, `warp_mm` the most by which the
+    (warped) coordinates `x`, `y`, `z` differ from them.
+    """
+
+    x: Array
+    y: Array
+    z: Array
+    grid_x: Array
+    grid_y: Array
+    grid_z: Array
+    warp_mm: float
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(k, j, i) of the block."""
+        return len(self.grid_z), len(self.grid_y), len(self.grid_x)
+
+    def slices(self, lower: Array, upper: Array, margin: float) -> tuple[slice, slice, slice]:
+        """The (k, j, i) slices of this block that hold a box (x, y, z; mm) and a margin around it."""
+        margin = margin + self.warp_mm
+        found = []
+        for axis, low, high in zip(
+            (self.grid_z, self.grid_y, self.grid_x), lower[::-1], upper[::-1], strict=True
+        ):
+            start = int(np.searchsorted(axis, low - margin, side="left"))
+            stop = int(np.searchsorted(axis, high + margin, side="right"))
+            found.append(slice(start, max(start, stop)))
+        return found[0], found[1], found[2]
+
+    def part(self, where: tuple[slice, slice, slice]) -> Region:
+        """The block cut to slices (k, j, i)."""
+        k, j, i = where
+
+        def cut(field: Array) -> Array:
+            return field[
+                k if field.shape[0] > 1 else slice(None),
+                j if field.shape[1] > 1 else slice(None),
+                i if field.shape[2] > 1 else slice(None),
+            ]
+
+        return Region(
+            *(cut(field) for field in (self.x, self.y, self.z)),
+            self.grid_x[i],
+            self.grid_y[j],
+            self.grid_z[k],
+            self.warp_mm,
+        )
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A solid: its bounding box (x, y, z; mm) and its signed distance (mm) on a region."""
+
+    lower: Array
+    upper: Array
+    distance: Callable[[Region], Array]
+
+    def near(self, region: Region, margin: float = 8.0) -> Array:
+        """Signed distance on a region, computed only in the solid's box; `FAR_MM` elsewhere."""
+        result = np.full(region.shape, FAR_MM, np.float32)
+        where = region.slices(self.lower, self.upper, margin)
+        if all(s.stop > s.start for s in where):
+            result[where] = self.distance(region.part(where))
+        return result
+
+
+def _unit(vector: Point) -> Array:
+    vector = np.asarray(vector, float)
+    return vector / np.linalg.norm(vector)
+
+
+def turn(x_deg: float = 0.0, y_deg: float = 0.0, z_deg: float = 0.0) -> Array:
+    """Rotation matrix (3, 3) about x, then y, then z, in degrees; its columns are the body axes."""
+    ax, ay, az = np.deg2rad([x_deg, y_deg, z_deg])
+    rx = np.array([[1, 0, 0], [0, np.cos(ax), -np.sin(ax)], [0, np.sin(ax), np.cos(ax)]])
+    ry = np.array([[np.cos(ay), 0, np.sin(ay)], [0, 1, 0], [-np.sin(ay), 0, np.cos(ay)]])
+    rz = np.array([[np.cos(az), -np.sin(az), 0], [np.sin(az), np.cos(az), 0], [0, 0, 1]])
+    return rz @ ry @ rx
+
+
+def ellipsoid(center: Point, radii: Point, rotation: Array | None = None) -> Shape:
+    """An ellipsoid; distances are first-order exact near its surface."""
+    c, r = np.asarray(center, float), np.asarray(radii, float)
+    axes = np.eye(3) if rotation is None else np.asarray(rotation, float)
+    reach = np.sqrt(((axes * r) ** 2).sum(axis=1))
+
+    def distance(region: Region) -> Array:
+        dx, dy, dz = (
+            region.x - np.float32(c[0]),
+            region.y - np.float32(c[1]),
+            region.z - np.float32(c[2]),
+        )
+        first: Array | float = 0.0
+        second: Array | float = 0.0
+        for n in range(3):
+            a = axes[:, n].astype(np.float32)
+            along = (dx * a[0] + dy * a[1] + dz * a[2]) * np.float32(1 / r[n])
+            first = first + along * along
+            second = second + (along * np.float32(1 / r[n])) ** 2
+        k0 = np.sqrt(first)
+        return np.broadcast_to(
+            k0 * (k0 - 1) / np.sqrt(np.maximum(second, np.float32(1e-8))), region.shape
+        )
+
+    return Shape(c - reach, c + reach, distance)
+
+
+def tube(points: Sequence[Point] | Array, radii: Sequence[float] | float, flat: float = 1.0) -> Shape:
+    """A tube along a polyline with a radius (mm) per point; `flat` < 1 flattens it front to back."""
+    p = np.asarray(points, float)
+    r = np.broadcast_to(np.asarray(radii, float), (len(p),))
+    parts = [
+        _cone(p[n], p[n + 1], float(r[n]), float(r[n + 1]), flat) for n in range(len(p) - 1)
+    ]
+    return union(*parts)
+
+
+def _cone(a: Array, b: Array, ra: float, rb: float, flat: float) -> Shape:
+    scale = np.array([1.0, 1.0 / flat, 1.0])
+    start, along = a * scale, (b - a) * scale
+    length2 = float(max(along @ along, 1e-6))
+    wide = np.maximum(ra, rb)
+
+    def distance(region: Region) -> Array:
+        f = np.float32
+        dx, dy, dz = (
+            region.x - f(start[0]),
+            region.y * f(scale[1]) - f(start[1]),
+            region.z - f(start[2]),
+        )
+        t = np.clip((dx * f(along[0]) + dy * f(along[1]) + dz * f(along[2])) / f(length2), 0, 1)
+        gap = (dx - t * f(along[0])) ** 2 + (dy - t * f(along[1])) ** 2 + (dz - t * f(along[2])) ** 2
+        return np.broadcast_to((np.sqrt(gap) - (f(ra) + t * f(rb - ra))) * f(min(1.0, flat**0.5)), region.shape)
+
+    return Shape(np.minimum(a, b) - wide, np.maximum(a, b) + wide, distance)
+
+
+def box(center: Point, half: Point, rounding: float = 2.0, rotation: Array | None = None) -> Shape:
+    """A box with rounded edges."""
+    c, h = np.asarray(center, float), np.asarray(half, float) - rounding
+    axes = np.eye(3) if rotation is None else np.asarray(rotation, float)
+    reach = np.abs(axes) @ (h + rounding)
+
+    def distance(region: Region) -> Array:
+        f = np.float32
+        d = (region.x - f(c[0]), region.y - f(c[1]), region.z - f(c[2]))
+        outside: Array | float = 0.0
+        inside: Array | None = None
+        for n in range(3):
+            a = axes[:, n].astype(np.float32)
+            q = np.abs(d[0] * a[0] + d[1] * a[1] + d[2] * a[2]) - f(h[n])
+            outside = outside + np.maximum(q, 0) ** 2
+            inside = q if inside is None else np.maximum(inside, q)
+        assert inside is not None
+        return np.broadcast_to(
+            np.sqrt(outside) + np.minimum(inside, 0) - f(rounding), region.shape
+        )
+
+    return Shape(c - reach, c + reach, distance)
+
+
+def union(*shapes: Shape, blend: float = 0.0) -> Shape:
+    """All solids together; `blend` (mm) rounds the seams."""
+    lower = np.min([s.lower for s in shapes], axis=0)
+    upper = np.max([s.upper for s in shapes], axis=0)
+
+    def distance(region: Region) -> Array:
+        result = np.full(region.shape, FAR_MM, np.float32)
+        for shape in shapes:
+            where = region.slices(shape.lower, shape.upper, 8.0 + blend)
+            if all(s.stop > s.start for s in where):
+                other = shape.distance(region.part(where))
+                result[where] = smooth_minimum(result[where], other, blend)
+        return result
+
+    return Shape(lower - blend / 4, upper + blend / 4, distance)
+
+
+def intersection(first: Shape, *others: Shape, blend: float = 0.0) -> Shape:
+    """What is in every solid; the first one gives the bounding box."""
+
+    def distance(region: Region) -> Array:
+        result = first.distance(region)
+        for shape in others:
+            result = -smooth_minimum(-result, -shape.distance(region), blend)
+        return result
+
+    return Shape(first.lower, first.upper, distance)
+
+
+def difference(first: Shape, *others: Shape, blend: float = 0.0, gap: float = 0.0) -> Shape:
+    """The first solid without the others, and without `gap` mm around them."""
+
+    def distance(region: Region) -> Array:
+        result = first.distance(region)
+        for shape in others:
+            result = -smooth_minimum(-result, shape.near(region) - np.float32(gap), blend)
+        return result
+
+    return Shape(first.lower, first.upper, distance)
+
+
+def grown(shape: Shape, by: float) -> Shape:
+    """The solid with its surface moved outwards by some mm (inwards when negative)."""
+    return Shape(
+        shape.lower - by, shape.upper + by, lambda region: shape.distance(region) - np.float32(by)
+    )
+
+
+def smooth_minimum(a: Array, b: Array, blend: float) -> Array:
+    """Minimum of two distance fields with a seam rounded over `blend` mm (quadratic)."""
+    if blend <= 0:
+        return np.minimum(a, b)
+    h = np.maximum(np.float32(blend) - np.abs(a - b), 0)
+    return np.minimum(a, b) - h * h * np.float32(0.25 / blend)
