@@ -1,0 +1,208 @@
+"""Random crops and intensity changes, on whatever device the tensors are.
+
+Left and right are never exchanged: kidneys and adrenal glands have sides.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .packing import IGNORE
+
+
+@dataclass(frozen=True)
+class AugmentationSettings:
+    """Strengths and probabilities; intensities are in HU.
+
+    Attributes
+    ----------
+    spatial
+        Probability of rotation, scaling and elastic deformation; a plain crop otherwise.
+    rotation
+        Largest rotation about each axis, degrees.
+    scale
+        Largest factor of enlargement or reduction, per axis up to a fifth of it more.
+    elastic_mm
+        Largest standard deviation of the displacement field.
+    shift, contrast, noise
+        Brightness shift (HU), contrast factor away from one, noise standard deviation (HU).
+    low_resolution
+        Probability of simulating thick slices (up to 6 mm).
+    blur
+        Probability of Gaussian smoothing (soft kernels).
+    recolor, recolor_hu
+        Probability and standard deviation of an offset per organ (contrast phases).
+    """
+
+    spatial: float = 0.6
+    rotation: float = 12.0
+    scale: float = 1.25
+    elastic_mm: float = 6.0
+    shift: float = 35.0
+    contrast: float = 0.15
+    noise: float = 30.0
+    low_resolution: float = 0.25
+    blur: float = 0.15
+    recolor: float = 0.25
+    recolor_hu: float = 25.0
+
+
+def rotation_matrix(angles: np.ndarray) -> np.ndarray:
+    """Rotation (3, 3) by `angles` (radians) about the k, j and i axis, in that order."""
+    result = np.eye(3)
+    for axis, angle in enumerate(angles):
+        a, b = [n for n in range(3) if n != axis]
+        turn = np.eye(3)
+        turn[a, a] = turn[b, b] = math.cos(angle)
+        turn[a, b], turn[b, a] = -math.sin(angle), math.sin(angle)
+        result = turn @ result
+    return result
+
+
+def random_matrix(
+    rng: np.random.Generator, settings: AugmentationSettings, spacing: tuple[float, ...]
+) -> np.ndarray:
+    """Random map (3, 3) from output to input voxel offsets, never a reflection."""
+    angles = np.radians(rng.uniform(-settings.rotation, settings.rotation, 3))
+    common = math.exp(rng.uniform(-1, 1) * math.log(settings.scale))
+    single = np.exp(rng.uniform(-0.2, 0.2, 3) * math.log(settings.scale))
+    millimetres = np.diag(spacing)
+    return np.linalg.inv(millimetres) @ rotation_matrix(angles) @ (
+        np.diag(common * single) @ millimetres
+    )
+
+
+def crop(
+    image: Tensor, labels: Tensor, centre: np.ndarray, size: tuple[int, int, int]
+) -> tuple[Tensor, Tensor]:
+    """Cut a plain box around `centre` (k, j, i voxels), moved inside the scan where it fits.
+
+    Where the scan is smaller than the box its border slices are repeated and the labels are
+    unknown there, which is what inference does too.
+    """
+    slices, padding = [], []
+    for axis in range(3):
+        length, wanted = image.shape[axis], size[axis]
+        start = int(round(float(centre[axis]) - wanted / 2))
+        start = min(max(start, 0), max(length - wanted, 0))
+        slices.append(slice(start, min(start + wanted, length)))
+        padding.append(max(wanted - length, 0))
+    image, labels = image[tuple(slices)], labels[tuple(slices)]
+    if any(padding):
+        pad = (0, padding[2], 0, padding[1], 0, padding[0])
+        image = functional.pad(image[None, None].float(), pad, mode="replicate")[0, 0]
+        labels = functional.pad(labels, pad, value=IGNORE)
+    return image.float(), labels.long()
+
+
+def warp(
+    image: Tensor,
+    labels: Tensor,
+    centre: np.ndarray,
+    size: tuple[int, int, int],
+    matrix: np.ndarray,
+    displacement: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Sample a rotated, scaled and deformed box around `centre`.
+
+    Parameters
+    ----------
+    image, labels
+        (k, j, i) HU and uint8 labels of the whole scan.
+    matrix
+        (3, 3), from output voxel offsets to input voxel offsets.
+    displacement
+        (3, k, j, i) coarse field in input voxels, interpolated to `size`; or None.
+    """
+    device = image.device
+    axes = [torch.arange(n, device=device, dtype=torch.float32) - (n - 1) / 2 for n in size]
+    a = torch.as_tensor(matrix, dtype=torch.float32, device=device)
+    origin = torch.as_tensor(np.asarray(centre), dtype=torch.float32, device=device)
+    columns = []
+    if displacement is not None:
+        displacement = functional.interpolate(
+            displacement[None], size=size, mode="trilinear", align_corners=True
+        )[0]
+    for axis in range(3):
+        position = (
+            origin[axis]
+            + a[axis, 0] * axes[0][:, None, None]
+            + a[axis, 1] * axes[1][None, :, None]
+            + a[axis, 2] * axes[2][None, None, :]
+        )
+        if displacement is not None:
+            position = position + displacement[axis]
+        columns.append(position)
+    lower = [max(int(c.min()) - 1, 0) for c in columns]
+    upper = [min(int(c.max()) + 2, n) for c, n in zip(columns, image.shape, strict=True)]
+    lower = [min(a, n - 2) for a, n in zip(lower, image.shape, strict=True)]
+    upper = [max(b, a + 2) for a, b in zip(lower, upper, strict=True)]
+    part = tuple(slice(a, b) for a, b in zip(lower, upper, strict=True))
+    # grid_sample wants x, y, z order in -1..1 over the part's edges.
+    grid = torch.stack(
+        [
+            (columns[axis] - lower[axis] + 0.5) * (2.0 / (upper[axis] - lower[axis])) - 1.0
+            for axis in (2, 1, 0)
+        ],
+        dim=-1,
+    )[None]
+    warped = functional.grid_sample(
+        image[part][None, None].float(), grid, "bilinear", "border", align_corners=False
+    )[0, 0]
+    # Shifted by one so that zero padding, outside the scan, becomes "unknown".
+    known = functional.grid_sample(
+        labels[part][None, None].float() + 1, grid, "nearest", "zeros", align_corners=False
+    )[0, 0].long()
+    return warped, torch.where(known == 0, IGNORE, known - 1)
+
+
+def random_displacement(
+    rng: np.random.Generator, settings: AugmentationSettings, spacing: tuple[float, ...]
+) -> Tensor:
+    """Coarse random displacement field (3, 5, 6, 6) in voxels."""
+    strength = rng.uniform(0, settings.elastic_mm)
+    field = rng.normal(0, strength, (3, 5, 6, 6)) / np.asarray(spacing)[:, None, None, None]
+    return torch.from_numpy(field.astype(np.float32))
+
+
+def change_intensity(
+    image: Tensor,
+    labels: Tensor,
+    rng: np.random.Generator,
+    settings: AugmentationSettings,
+    spacing: tuple[float, ...],
+) -> Tensor:
+    """Random brightness, contrast, organ offsets, slice thickness, kernel and noise, in HU."""
+    if rng.random() < settings.recolor:
+        offsets = torch.from_numpy(rng.normal(0, settings.recolor_hu, 256).astype(np.float32))
+        offsets[0] = offsets[IGNORE] = 0
+        field = offsets.to(image.device)[labels]
+        image = image + functional.avg_pool3d(field[None, None], 3, 1, 1)[0, 0]
+    if rng.random() < settings.blur:
+        image = functional.avg_pool3d(image[None, None], (1, 3, 3), 1, (0, 1, 1))[0, 0]
+    if rng.random() < settings.low_resolution:
+        image = thicken_slices(image, rng.uniform(spacing[0], 6.0) / spacing[0])
+    if rng.random() < 0.7:
+        centre = rng.uniform(0, 100)
+        image = (image - centre) * (1 + rng.uniform(-1, 1) * settings.contrast) + centre
+        image = image + rng.uniform(-1, 1) * settings.shift
+    if rng.random() < 0.35:
+        image = image + torch.randn_like(image) * (rng.random() * settings.noise)
+    return image
+
+
+def thicken_slices(image: Tensor, factor: float) -> Tensor:
+    """Average slices in groups of `factor` and interpolate back, as a thick-slice scan would."""
+    slices = max(2, round(image.shape[0] / factor))
+    if slices >= image.shape[0]:
+        return image
+    thick = functional.interpolate(
+        image[None, None], size=(slices, *image.shape[1:]), mode="area"
+    )
+    return functional.interpolate(thick, size=image.shape, mode="trilinear")[0, 0]

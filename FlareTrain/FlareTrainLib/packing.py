@@ -1,0 +1,109 @@
+"""Training input: every case resampled once to the working grid and kept in a small file.
+
+A packed case is an `.npz` with `image` (int16 HU, (k, j, i), canonical axes) and `labels`
+(uint8, same grid; 255 where nothing is known), and an entry in `index.json` that says which
+targets were annotated by hand, which come from pseudo-labels and whether tumors are known.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from FlareSegmentLib.resampling import grid_size, resample_labels, resample_volume
+
+logger = logging.getLogger(__name__)
+
+IGNORE = 255
+"""Label of voxels of which nothing is known; no loss reaches them."""
+
+
+@dataclass(frozen=True)
+class PackedCase:
+    """One entry of `index.json`.
+
+    Attributes
+    ----------
+    name
+        Case name; the file is `<name>.npz`.
+    annotated
+        Target ids annotated by hand in the whole case (case level).
+    pseudo
+        Target ids taken from pseudo-labels.
+    tumor
+        "absent" (none in the scan), "annotated", or "unknown" (may hold unlabelled tumors).
+    kind
+        "scan", or "negative" for a volume that holds none of the targets.
+    """
+
+    name: str
+    annotated: tuple[int, ...] = ()
+    pseudo: tuple[int, ...] = ()
+    tumor: str = "absent"
+    kind: str = "scan"
+
+
+def pack_case(
+    folder: Path,
+    case: PackedCase,
+    image: np.ndarray,
+    labels: np.ndarray,
+    spacing: Sequence[float],
+    working_spacing: Sequence[float],
+) -> None:
+    """Resample one case to the working grid and write it.
+
+    Parameters
+    ----------
+    image
+        (k, j, i) HU in canonical axes.
+    labels
+        (k, j, i) uint8 on the same grid, 255 = unknown.
+    spacing, working_spacing
+        (k, j, i) mm.
+    """
+    size = grid_size(image.shape, spacing, working_spacing)
+    resampled = resample_volume(image, size).round().clamp(-1024, 3071)
+    temporary = folder / f".{case.name}.part.npz"
+    np.savez_compressed(
+        temporary,
+        image=resampled.numpy().astype(np.int16),
+        labels=resample_labels(labels, size),
+    )
+    temporary.replace(folder / f"{case.name}.npz")
+    logger.info("packed %s, %s voxels", case.name, size)
+
+
+def write_index(folder: Path, cases: Sequence[PackedCase], spacing: Sequence[float]) -> None:
+    """Write `index.json` last, so that a folder with an index is a complete one."""
+    content = {"spacing": list(spacing), "cases": [asdict(case) for case in cases]}
+    temporary = folder / ".index.json.part"
+    temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    temporary.replace(folder / "index.json")
+
+
+def read_index(folder: Path) -> tuple[list[PackedCase], tuple[float, ...]]:
+    """Cases and working spacing (k, j, i) mm of a packed folder."""
+    content = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    cases = [
+        PackedCase(
+            entry["name"],
+            tuple(entry["annotated"]),
+            tuple(entry["pseudo"]),
+            entry["tumor"],
+            entry["kind"],
+        )
+        for entry in content["cases"]
+    ]
+    return cases, tuple(content["spacing"])
+
+
+def read_case(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Image (int16 HU) and labels (uint8) of a packed case, (k, j, i)."""
+    with np.load(folder / f"{name}.npz") as content:
+        return content["image"], content["labels"]
