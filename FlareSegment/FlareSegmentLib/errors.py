@@ -28,5 +28,9 @@ class DeviceError(FlareError):
     """The requested compute device is not there or cannot be used."""
 
 
+class WorkerError(FlareError):
+    """The child process that computes could not be started, crashed or hung."""
+
+
 class Cancelled(FlareError):
     """The user asked to stop; nothing was changed."""

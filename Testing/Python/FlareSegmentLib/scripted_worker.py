@@ -1,0 +1,72 @@
+"""The real worker around an engine whose speed and faults a test chooses by the volume's name.
+
+Not a test. Run as a program by `test_worker.py`; `--version X` makes it claim another version.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+import FlareSegmentLib
+import numpy as np
+
+if sys.argv[1] == "--version":
+    FlareSegmentLib.__version__ = sys.argv[2]
+    del sys.argv[1:3]
+
+from FlareSegmentLib import worker  # noqa: E402  (takes over the version set above)
+from FlareSegmentLib.errors import NotCTError  # noqa: E402
+from FlareSegmentLib.progress import Monitor  # noqa: E402
+from FlareSegmentLib.volume import LabelMap  # noqa: E402
+
+
+class ScriptedEngine:
+    """Labels everything above 0 HU as liver, after doing what the volume's name says."""
+
+    def __init__(self) -> None:
+        self.loads = 0
+
+    def warm_up(self, model, device):
+        """Count the loads, fail when the model is not there."""
+        self.loads += 1
+        if model is not None and not model.exists():
+            raise FlareSegmentLib.errors.BundleError(f"No model in {model}.")
+        return {"model": "scripted", "device": "cpu"}
+
+    def segment(self, volume, targets, model, device, progress, cancel):
+        """Act out ``volume.name``."""
+        monitor = Monitor(progress, cancel)
+        monitor.step("read", 0.5)
+        if volume.name == "slow":
+            for step in range(600):
+                monitor.step("network", step / 600)
+                time.sleep(0.05)
+        elif volume.name == "deaf":
+            for step in range(600):
+                progress("network", step / 600)
+                time.sleep(0.05)
+        elif volume.name == "noisy":
+            print("printed by Python", flush=True)
+            os.write(1, b'{"event": "result", "printed by": "native code"}\n')
+        elif volume.name == "not a CT":
+            raise NotCTError("Found no air. A CT is needed: größer als 8 Schichten.")
+        elif volume.name == "bug":
+            raise ZeroDivisionError("as a bug would")
+        elif volume.name == "no memory":
+            raise MemoryError
+        elif volume.name == "segmentation fault":
+            sys.stderr.write("about to fault in Müller's folder\n")
+            sys.stderr.flush()
+            os.kill(os.getpid(), signal.SIGSEGV)
+        elif volume.name == "exit":
+            os._exit(3)
+        labels = (np.asarray(volume.array) > 0).astype(np.uint8)
+        monitor.step("write", 1.0)
+        return LabelMap(labels, volume.affine, tuple(targets or ("liver",)), {"pid": os.getpid()})
+
+
+if __name__ == "__main__":
+    worker.serve(ScriptedEngine())
