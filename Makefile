@@ -1,0 +1,51 @@
+# make demo    segment a phantom, or your scan: make demo INPUT=scan.nii.gz OUTPUT=folder
+# make test    run the tests
+# make venv    only make .venv (the other targets make it when it is missing)
+# make lint, make bench, make screenshots, make train
+
+PYTHON ?= python3
+OUTPUT ?= demo
+SEED   ?= 1
+export PYTHON INPUT OUTPUT SEED
+
+# Relative, so that a checkout in a folder with spaces in its path works.
+VENV_PYTHON = .venv/bin/python
+PINS  = requirements/pinned.txt
+# Written last, so that an interrupted installation is not taken for a complete one.
+STAMP = .venv/complete
+
+export PYTHONPATH := $(CURDIR)/FlareSegment:$(CURDIR)/FlareTrain
+export PYTHONUTF8 := 1
+
+.PHONY: help venv demo test lint format bench screenshots train
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+venv:
+	@cmp -s $(PINS) $(STAMP) || PYTHON="$$PYTHON" bash requirements/make_venv.sh
+
+demo: venv
+	@bash requirements/demo.sh
+
+test: venv
+	@$(VENV_PYTHON) -m pytest $(PYTEST_ARGS)
+
+lint: venv
+	@$(VENV_PYTHON) -m ruff check .
+	@$(VENV_PYTHON) -m ruff format --check .
+	@$(VENV_PYTHON) -m mypy
+
+format: venv
+	@$(VENV_PYTHON) -m ruff check --fix .
+	@$(VENV_PYTHON) -m ruff format .
+
+bench:
+	@PYTHON="$$PYTHON" bash Testing/Benchmarks/bench.sh $(BENCH_ARGS)
+
+screenshots: venv
+	@$(VENV_PYTHON) Testing/SlicerHost/screenshots.py $(SCREENSHOT_ARGS)
+
+train: venv
+	@$(VENV_PYTHON) -m FlareTrainLib fit $(TRAIN_ARGS)
