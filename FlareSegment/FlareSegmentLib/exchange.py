@@ -140,7 +140,7 @@ class ArrayWriter:
         When the file cannot be written, here or in `step`.
     """
 
-    def __init__(self, path: Path, array: np.ndarray, slab_bytes: int = 16 * 2**20) -> None:
+    def __init__(self, path: Path, array: np.ndarray, slab_bytes: int = 4 * 2**20) -> None:
         self._array = array
         self._rows = max(1, slab_bytes // max(1, array.nbytes // max(1, len(array))))
         self._next = 0

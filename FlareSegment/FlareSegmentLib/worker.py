@@ -25,6 +25,7 @@ import numpy as np
 from . import __version__, errors
 from .exchange import remove_if_abandoned
 from .progress import CancelQuery, ProgressCallback
+from .statistics import organ_statistics
 from .volume import LabelMap, Volume
 from .worker_protocol import (
     HEARTBEAT_SECONDS,
@@ -195,11 +196,17 @@ class Worker:
             lambda: number in self._cancelled,
         )
         np.save(request["output"], np.ascontiguousarray(label_map.array))
+        extent = _extent(label_map.array)
+        box = tuple(slice(first, end) for first, end in extent or [[0, 1]] * 3)
         return {
             "event": "result",
             "targets": list(label_map.targets),
             "report": label_map.report,
-            "extent": _extent(label_map.array),
+            "extent": extent,
+            # Here and not in the application, whose window would freeze meanwhile.
+            "statistics": organ_statistics(
+                label_map.array[box], volume.array[box], volume.affine, label_map.targets
+            ),
         }
 
     def _progress_of(self, number: int) -> ProgressCallback:

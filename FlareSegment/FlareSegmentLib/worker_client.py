@@ -30,6 +30,10 @@ from .worker_protocol import PROTOCOL_VERSION, LineReader, Message, decode, enco
 logger = logging.getLogger(__name__)
 
 
+_TICK_SECONDS = 0.03
+"""How long one tick may take: a drawn frame of the application or two."""
+
+
 class WorkerState(Enum):
     """What the worker is doing, as far as the client knows."""
 
@@ -461,13 +465,16 @@ class WorkerClient:
         run = self._run
         if run is None:
             return
-        if not run.writer.done:
+        deadline = time.monotonic() + _TICK_SECONDS
+        while not run.writer.done:
             try:
                 run.writer.step()
             except OSError as error:
                 self._finish_run()
                 run.on_error(_no_room(run.input.parent, run.request.volume.array, error))
-            return
+                return
+            if time.monotonic() > deadline:
+                return
         if not run.sent and self.state is WorkerState.READY:
             self._send_run(run)
 
@@ -504,7 +511,8 @@ class WorkerClient:
         if event == "cancelled" or was_cancelling:
             outcome = _cancelled()
         elif event == "result":
-            report = {**message["report"], "extent": message["extent"]}
+            extras = {key: message[key] for key in ("extent", "statistics")}
+            report = {**message["report"], **extras}
             array = np.load(run.output, mmap_mode="c")
             affine = np.asarray(run.request.volume.affine, dtype=float)
             outcome = LabelMap(array, affine, tuple(message["targets"]), report)
