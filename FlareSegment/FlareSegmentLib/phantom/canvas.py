@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .shapes import Array, Region, Shape
+from .shapes import FAR_MM, Array, Region, Shape
 
 AIR_HU = -1000.0
 
@@ -75,27 +75,38 @@ class Warp:
         return np.where(u < 1, near, far).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class Solid:
+    """A shape on a canvas: the block around it, its coordinates, its signed distance (mm) there."""
+
+    where: tuple[slice, slice, slice]
+    region: Region
+    distance: Array
+
+    @property
+    def empty(self) -> bool:
+        """Whether no voxel's center lies inside."""
+        return not bool((self.distance < 0).any())
+
+
 class Canvas:
-    """HU (float32) and labels (uint8) of a grid, with a warp through which every solid is seen."""
+    """HU (float32) and labels (uint8) of a grid, with a warp through which every solid is seen.
+
+    `occupied` is the signed distance (mm) to all solids placed so far, so that a later organ can
+    keep off the earlier ones; far from them it is `FAR_MM`.
+    """
 
     def __init__(self, grid: Grid, warp: Warp | None = None) -> None:
         self.grid = grid
         self.warp = warp
         self.hu = np.full(grid.shape, AIR_HU, np.float32)
         self.labels = np.zeros(grid.shape, np.uint8)
+        self.occupied = np.full(grid.shape, FAR_MM, np.float32)
         self._axes = tuple(grid.axis(n) for n in range(3))
         self.edge_mm = float(np.sqrt(grid.spacing[1] * grid.spacing[2]))
 
-    def where(self, shape: Shape) -> tuple[slice, slice, slice]:
-        """The (k, j, i) slices that hold a solid and its soft edge."""
-        whole = self._region((slice(0, None),) * 3, warped=False)
-        return whole.slices(shape.lower, shape.upper, self.edge_mm)
-
-    def region(self, where: tuple[slice, slice, slice]) -> Region:
+    def region(self, where: tuple[slice, slice, slice], warped: bool = True) -> Region:
         """Warped coordinates of a block."""
-        return self._region(where, warped=True)
-
-    def _region(self, where: tuple[slice, slice, slice], warped: bool) -> Region:
         z, y, x = (axis[s] for axis, s in zip(self._axes, where, strict=True))
         most = self.warp.most_mm if self.warp else 0.0
         zz, yy, xx = (
@@ -106,31 +117,71 @@ class Canvas:
             xx, yy, zz = xx + dx, yy + dy, zz + dz
         return Region(xx, yy, zz, x, y, z, most)
 
-    def distance(self, shape: Shape) -> tuple[tuple[slice, slice, slice], Array]:
-        """The block around a solid and its signed distance there; the block may be empty."""
-        where = self.where(shape)
+    def solid(
+        self, shape: Shape, gap: float | None = None, within: Shape | None = None
+    ) -> Solid | None:
+        """A shape on this grid, or None when no part of its box is in the field of view.
+
+        Parameters
+        ----------
+        gap : keep that many mm off all solids placed so far; None: do not care.
+        within : stay inside this other shape.
+        """
+        whole = self.region((slice(0, None),) * 3, warped=False)
+        where = whole.slices(shape.lower, shape.upper, 2 + self.edge_mm)
         if any(s.stop <= s.start for s in where):
-            return where, np.zeros((0, 0, 0), np.float32)
-        return where, shape.distance(self.region(where))
+            return None
+        region = self.region(where)
+        distance = shape.distance(region)
+        if within is not None:
+            distance = np.maximum(distance, within.distance(region))
+        if gap is not None:
+            distance = np.maximum(distance, np.float32(gap) - self.occupied[where])
+        return Solid(where, region, np.asarray(distance, np.float32))
+
+    def claim(self, solid: Solid | None) -> None:
+        """Mark a solid's place as occupied."""
+        if solid is not None:
+            block = self.occupied[solid.where]
+            np.minimum(block, solid.distance, out=block)
+
+    def fill(
+        self,
+        solid: Solid | None,
+        hu: float,
+        label: int | None = None,
+        texture: Array | None = None,
+        depth: float = 0.0,
+    ) -> None:
+        """Fill a solid, or what of it lies deeper than `depth` mm, with HU.
+
+        `label` None leaves the labels as they are, 0 erases them. `texture` is a field of HU on
+        the whole grid that is added.
+        """
+        if solid is None:
+            return
+        distance = solid.distance + np.float32(depth) if depth else solid.distance
+        share = coverage(distance, self.edge_mm)
+        block = self.hu[solid.where]
+        if texture is None:
+            block += share * (np.float32(hu) - block)
+        else:
+            block += share * (np.float32(hu) + texture[solid.where] - block)
+        if label is not None:
+            self.labels[solid.where][distance < 0] = label
+
+    def part(self, solid: Solid | None, shape: Shape, depth: float = 0.0) -> Solid | None:
+        """What of a solid lies in a shape and deeper than `depth` mm under the solid's surface."""
+        if solid is None:
+            return None
+        inner = np.maximum(shape.near(solid.region), solid.distance + np.float32(depth))
+        return Solid(solid.where, solid.region, inner)
 
     def paint(
-        self, shape: Shape, hu: float | Array, label: int | None = None, texture: Array | None = None
+        self, shape: Shape, hu: float, label: int | None = None, texture: Array | None = None
     ) -> None:
-        """Fill a solid with HU; `label` None leaves the labels, 0 erases them.
-
-        `texture` is a field on the whole grid that is added to `hu` inside.
-        """
-        where, distance = self.distance(shape)
-        if distance.size == 0:
-            return
-        share = coverage(distance, self.edge_mm)
-        value = np.float32(hu) if np.isscalar(hu) else hu
-        if texture is not None:
-            value = value + texture[where]
-        block = self.hu[where]
-        block += share * (value - block)
-        if label is not None:
-            self.labels[where][distance < 0] = label
+        """Fill a shape with HU, whatever is there already; see `fill`."""
+        self.fill(self.solid(shape), hu, label, texture)
 
 
 def coverage(distance: Array, edge_mm: float) -> Array:

@@ -237,3 +237,78 @@ def smooth_minimum(a: Array, b: Array, blend: float) -> Array:
         return np.minimum(a, b)
     h = np.maximum(np.float32(blend) - np.abs(a - b), 0)
     return np.minimum(a, b) - h * h * np.float32(0.25 / blend)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A torso's cross-section at one level: half-width, front and back edge (mm)."""
+
+    z: float
+    half_width: float
+    front: float
+    back: float
+
+
+def column(sections: Sequence[Section], shrink: float = 0.0, bottom: float = -1e4, top: float = 1e4) -> Shape:
+    """A torso-like column whose cross-section (a superellipse of order 3) changes with height.
+
+    `shrink` mm moves its surface inwards. Its levels follow the straight z axis, not the warp.
+    """
+    z = np.array([s.z for s in sections])
+    width = np.array([s.half_width for s in sections]) - shrink
+    front = np.array([s.front for s in sections]) + shrink
+    back = np.array([s.back for s in sections]) - shrink
+
+    def distance(region: Region) -> Array:
+        level = region.grid_z
+        a, low, high = (
+            np.interp(level, z, v).astype(np.float32)[:, None, None] for v in (width, front, back)
+        )
+        b = (high - low) / 2
+        u, v = np.abs(region.x) / a, np.abs(region.y - (high + low) / 2) / b
+        r = np.cbrt(u * u * u + v * v * v) + np.float32(1e-6)
+        slope = np.hypot(u * u / a, v * v / b) / (r * r)
+        return np.broadcast_to((r - 1) / np.maximum(slope, np.float32(1e-3)), region.shape)
+
+    lower = np.array([-width.max(), front.min(), bottom])
+    upper = np.array([width.max(), back.max(), top])
+    return Shape(lower, upper, distance)
+
+
+def half_space(normal: Point, offset: float) -> Shape:
+    """All points p with normal . p < offset (mm)."""
+    n = _unit(normal).astype(np.float32)
+
+    def distance(region: Region) -> Array:
+        value = region.x * n[0] + region.y * n[1] + region.z * n[2] - np.float32(offset)
+        return np.broadcast_to(value, region.shape)
+
+    return Shape(np.full(3, -1e4), np.full(3, 1e4), distance)
+
+
+def roughened(shape: Shape, by: float, grain: float, seed: int) -> Shape:
+    """The solid with a lobulated surface: up to about `by` mm in or out, lobes about `grain` mm."""
+    rng = np.random.default_rng(seed)
+    waves = rng.normal(size=(5, 3))
+    waves *= (2 * np.pi / grain) * rng.uniform(0.6, 1.2, (5, 1)) / np.linalg.norm(waves, axis=1, keepdims=True)
+    phases = rng.uniform(0, 2 * np.pi, 5)
+
+    def distance(region: Region) -> Array:
+        bumps: Array | float = 0.0
+        for (a, b, c), phase in zip(waves.astype(np.float32), phases.astype(np.float32), strict=True):
+            bumps = bumps + np.sin(a * region.x + b * region.y + c * region.z + phase)
+        return shape.distance(region) + np.float32(by / 2.2) * bumps
+
+    return Shape(shape.lower - by, shape.upper + by, distance)
+
+
+def spline(points: Sequence[Point] | Array, steps: int = 5) -> Array:
+    """A smooth curve (Catmull-Rom) through points, `steps` pieces between neighbors; any width."""
+    p = np.asarray(points, float)
+    p = np.vstack([2 * p[0] - p[1], p, 2 * p[-1] - p[-2]])
+    t = np.linspace(0, 1, steps, endpoint=False)[:, None]
+    pieces = [
+        0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
+        for a, b, c, d in zip(p[:-3], p[1:-2], p[2:-1], p[3:], strict=True)
+    ]
+    return np.vstack([*pieces, p[-2:-1]])
