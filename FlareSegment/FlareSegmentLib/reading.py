@@ -1,0 +1,235 @@
+"""Reading of scans and label maps from files and DICOM folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .checking import chosen_frame, complex_numbers, several_values, single_image
+from .errors import InputError
+from .geometry import image_affine
+from .nifti import read_nifti
+from .volume import Volume
+
+SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+"""Endings of the files that `read_volume` reads as one scan."""
+
+_SEGMENTATION_SUFFIX = ".seg.nrrd"
+
+
+def is_volume_file(path: Path) -> bool:
+    """Say whether the file's name is that of a scan that can be read (a segmentation is not)."""
+    name = path.name.lower()
+    return name.endswith(SUFFIXES) and not name.endswith(_SEGMENTATION_SUFFIX)
+
+
+def case_name(path: Path) -> str:
+    """Give the name of a file or folder without its image ending, e.g. ``scan`` of scan.nii.gz."""
+    name = path.name or path.resolve().name
+    if path.is_dir():
+        return name
+    for suffix in (_SEGMENTATION_SUFFIX, *sorted(SUFFIXES, key=len, reverse=True), ".dcm"):
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
+def read_volume(path: Path, series: str | None = None, frame: int | None = None) -> Volume:
+    """Read a scan from a file or from a folder of DICOM images.
+
+    Parameters
+    ----------
+    path
+        NIfTI, NRRD or MetaImage file, or a folder with DICOM files in it or below it.
+    series
+        For a DICOM folder with several series: SeriesInstanceUID, series number, or a part of
+        the series description. Default: the largest axial CT series, with a note.
+    frame
+        For 4D data: which volume, from 0.
+
+    Returns
+    -------
+    Volume
+        Array ``(k, j, i)`` in the stored type; nothing is checked about its intensities.
+
+    Raises
+    ------
+    NotCTError
+        Color, complex, vector or 2D images; a DICOM folder without CT.
+    InputError
+        Anything else that cannot be read, with the reason.
+    """
+    path = Path(path)
+    with _readable(path):
+        if path.is_dir():
+            from .dicom import read_dicom_folder  # here: a NIfTI file needs no SimpleITK (0.2 s)
+
+            return read_dicom_folder(path, series=series, frame=frame)
+        if series is not None:
+            raise InputError(
+                f"A series ({series}) can only be chosen in a DICOM folder, but {path.name} is a "
+                "file. Leave the series out, or give the folder."
+            )
+        name = path.name.lower()
+        if name.endswith(_SEGMENTATION_SUFFIX):
+            raise InputError(
+                f"{path.name} is a segmentation, not a scan. Give the CT it was made from."
+            )
+        if name.endswith((".nii", ".nii.gz")):
+            volume = read_nifti(path, frame)
+        elif name.endswith(SUFFIXES):
+            volume = _read_with_itk(path, frame)
+        else:
+            raise InputError(_unknown_format(path))
+    return Volume(volume.array, volume.affine, name=case_name(path), notes=volume.notes)
+
+
+def read_label_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read a label map: NIfTI, NRRD, MetaImage or Slicer's ``.seg.nrrd``.
+
+    The voxels of a ``.seg.nrrd`` are put back on the whole image when Slicer has stored only the
+    part around the segments, so that its grid is that of the scan as far as the file says.
+
+    Returns
+    -------
+    array
+        ``(k, j, i)``, an integer type.
+    affine
+        ``(4, 4)``, ``(i, j, k, 1)`` to RAS mm.
+
+    Raises
+    ------
+    InputError
+        Not readable, not 3D, fractional values, or segments that overlap.
+    """
+    path = Path(path)
+    with _readable(path):
+        if path.is_dir() or not path.name.lower().endswith(SUFFIXES):
+            raise InputError(_unknown_format(path))
+        if path.name.lower().endswith((".nii", ".nii.gz")):
+            volume = read_nifti(path)
+        else:
+            volume = _read_with_itk(path, None)
+    array = volume.array
+    if array.dtype.kind == "f":
+        whole = np.rint(array)
+        if not np.array_equal(whole, array) or np.abs(whole).max(initial=0) > 2**31 - 1:
+            raise InputError(
+                f"{path.name} is not a label map: it holds fractional numbers. Give a file with "
+                "one whole number per voxel."
+            )
+        array = whole.astype(np.int32)
+    return array, volume.affine
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what the file system says into sentences."""
+    try:
+        if not path.exists():
+            raise InputError(f"There is no file or folder {path}. Check the path.")
+        yield
+    except PermissionError as error:
+        raise InputError(
+            f"{path} cannot be opened: reading it is not permitted. Change its access rights, or "
+            "copy it to a folder of yours."
+        ) from error
+    except MemoryError as error:
+        raise InputError(
+            f"{path.name} does not fit into the memory of this computer. Close other programs, "
+            "or crop the scan to the abdomen."
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror or error}). Check the disk or the network "
+            "drive it lies on."
+        ) from error
+
+
+def _unknown_format(path: Path) -> str:
+    if path.is_file() and path.suffix.lower() in ("", ".dcm", ".ima"):
+        return (
+            f"{path.name} is no volume file; if it is one image of a DICOM series, give the "
+            "folder with all images of the series instead."
+        )
+    return (
+        f"{path.name} has no known format. Files ending in {', '.join(SUFFIXES)} and folders with "
+        "DICOM images can be read."
+    )
+
+
+def _read_with_itk(path: Path, frame: int | None) -> Volume:
+    """Read a NRRD or MetaImage file, or one volume of it."""
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        listed = _is_list(reader)
+        size, frames = _size_and_frames(reader, listed, path.name)
+        index = chosen_frame(frames, frame, path.name)
+        extra = [0] * (reader.GetDimension() - 3)
+        if extra:
+            extra[0] = 0 if listed else index
+            reader.SetExtractIndex([0, 0, 0, *extra])
+            reader.SetExtractSize([*size, *[0] * len(extra)])
+        image = reader.Execute()
+    except RuntimeError as error:
+        raise InputError(_itk_sentence(path, error)) from error
+    if listed:
+        image = sitk.VectorIndexSelectionCast(image, index)
+    return Volume(_supported_type(sitk.GetArrayFromImage(image)), image_affine(image))
+
+
+def _is_list(reader: Any) -> bool:
+    """Say whether the values per voxel are a list of volumes: how Slicer stores a sequence."""
+    key = "NRRD_kinds[pixel]"
+    return bool(reader.HasMetaDataKey(key) and reader.GetMetaData(key) == "list")
+
+
+def _size_and_frames(reader: Any, listed: bool, name: str) -> tuple[list[int], int]:
+    """Give the voxels along i, j, k and the number of volumes; refuse what is no scalar volume."""
+    import SimpleITK as sitk
+
+    if "complex" in sitk.GetPixelIDValueAsString(reader.GetPixelID()):
+        raise complex_numbers(name)
+    components = int(reader.GetNumberOfComponents())
+    if components > 1 and not listed:
+        raise several_values(name)
+    size = [int(n) for n in reader.GetSize()]
+    while len(size) > 3 and size[-1] == 1:
+        size.pop()
+    if len(size) < 3:
+        raise single_image(name)
+    if len(size) > 4 or (listed and len(size) > 3):
+        raise several_values(name)
+    return size[:3], components if listed else (size[3] if len(size) == 4 else 1)
+
+
+def _supported_type(array: np.ndarray) -> np.ndarray:
+    """Give the array as it is, or without the 64 bits that CT values never need."""
+    if array.dtype == np.float64:
+        return array.astype(np.float32)
+    if array.dtype.kind in "iu" and not np.can_cast(array.dtype, np.int32):
+        limits = np.iinfo(np.int32)
+        least = max(limits.min, np.iinfo(array.dtype).min)
+        return np.clip(array, least, limits.max).astype(np.int32)
+    return array
+
+
+def _itk_sentence(path: Path, error: RuntimeError) -> str:
+    text = str(error)
+    if "spacing" in text or "Bad direction" in text:
+        return (
+            f"{path.name} has an impossible voxel size or direction in its header (zero, or no "
+            "number). Export the scan again, or correct its header."
+        )
+    return (
+        f"{path.name} cannot be read: it is truncated, damaged, or its data file is missing. Copy "
+        "or export the scan again."
+    )
