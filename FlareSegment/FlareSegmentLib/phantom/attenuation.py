@@ -19,7 +19,7 @@ _TABLE: dict[str, tuple[float, float, float, float]] = {
     "spleen": (49, 140, 122, 96),
     "pancreas": (40, 100, 96, 78),
     "renal_cortex": (34, 215, 205, 150),
-    "renal_medulla": (30, 75, 150, 155),
+    "renal_medulla": (30, 85, 172, 160),
     "renal_pelvis": (8, 8, 15, 420),
     "aorta": (41, 300, 150, 112),
     "inferior_vena_cava": (41, 82, 132, 110),

@@ -174,8 +174,16 @@ class Canvas:
         """What of a solid lies in a shape and deeper than `depth` mm under the solid's surface."""
         if solid is None:
             return None
-        inner = np.maximum(shape.near(solid.region), solid.distance + np.float32(depth))
-        return Solid(solid.where, solid.region, inner)
+        local = solid.region.slices(shape.lower, shape.upper, 2 + self.edge_mm)
+        if any(s.stop <= s.start for s in local):
+            return None
+        region = solid.region.part(local)
+        inner = np.maximum(shape.distance(region), solid.distance[local] + np.float32(depth))
+        where = tuple(
+            slice(outer.start + s.start, outer.start + s.stop)
+            for outer, s in zip(solid.where, local, strict=True)
+        )
+        return Solid((where[0], where[1], where[2]), region, inner)
 
     def paint(
         self, shape: Shape, hu: float, label: int | None = None, texture: Array | None = None

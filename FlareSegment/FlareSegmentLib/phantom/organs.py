@@ -114,32 +114,24 @@ def attenuate(scene: Scene) -> float:
 
 
 def paint_adrenals(scene: Scene) -> None:
-    """Adrenal glands: a thin body in front, two limbs to the back (an inverted V or Y)."""
+    """Adrenal glands: a thin body in front, two limbs that part towards the back (V or Y)."""
     for side, key, label, top, low in (
         (-1, "right_adrenal_gland", 7, 74, 38), (1, "left_adrenal_gland", 8, 64, 27),
     ):  # fmt: skip
-        center = scene.moved(key, [np.array((side * 36, 2 if side < 0 else -4, 0.5 * (top + low)))])[0]
-        half = scene.sized(key, (top - low) / 2)
+        center = scene.moved(key, [np.array((side * 36, 0 if side < 0 else -6, 0.5 * (top + low)))])[0]
+        half = float(scene.sized(key, (top - low) / 2))
         size = scene.patient.size[key]
-        limbs: list[Shape] = []
-        for lean, long in ((-16, 1.0), (20, 0.95)):
-            angle = np.deg2rad(lean * side * -1.0)
-            way = np.array([np.sin(angle), np.cos(angle), 0.0]) * long
-            for level in (-0.75, -0.25, 0.3, 0.75):
-                start = center + (0, level * -2.0 - 3, level * half)
-                reach = 20 * size * (1 - 0.45 * max(level, 0) * (side < 0))
-                limbs.append(tube([start, start + way * reach * 0.55, start + way * reach + (0, 0, -2)], [2.7, 2.5, 2.0]))
-        ridge = tube([center + (0, -2.0, -half * 0.9), center + (0, -4.5, 0), center + (0, -4, half * 0.9)], [2.6, 3.3, 2.6])
-        sheets = union(ridge, *limbs, *_bridges(limbs), blend=2.0)
-        scene.organ(key, label, sheets, scene.hu("adrenal_gland"), 0.6, None, 3.0)
-
-
-def _bridges(limbs: list[Shape]) -> list[Shape]:
-    return [
-        box((a.lower + b.lower + a.upper + b.upper) / 4, (2.0, 7.5, 5.5), 1.8)
-        for group in (limbs[:4], limbs[4:])
-        for a, b in zip(group[:-1], group[1:], strict=True)
-    ]
+        sheets = []
+        for lean, long in ((-20, 21.0), (26, 19.0)):
+            angle = np.deg2rad(lean * -side)
+            way = np.array([np.sin(angle), np.cos(angle), 0.0])
+            for level in np.linspace(-0.9, 0.9, 9):
+                start = center + (0, -3.5 - 1.5 * level, level * half)
+                reach = long * size * np.sqrt(1 - 0.75 * level**2)
+                bow = np.cross(way, (0, 0, 1)) * 1.5
+                sheets.append(tube([start, start + way * reach * 0.5 + bow, start + way * reach], [2.3, 2.2, 1.7]))
+        shape = union(*sheets, blend=1.5)
+        scene.organ(key, label, shape, scene.hu("adrenal_gland"), 0.4, None, 3.0)
 
 
 def paint_liver(scene: Scene) -> None:
@@ -149,7 +141,7 @@ def paint_liver(scene: Scene) -> None:
     grow = scene.patient.size["liver"]
     left = float(rng.uniform(0.85, 1.2))
     right = ellipsoid(center + (-86, -18, 46), np.array((82, 96, 98)) * grow, turn(0, 14, 0))
-    lobe = ellipsoid(center + (-2, -70, 78), np.array((66 * left, 44, 36)) * grow, turn(8, 14, 14))
+    lobe = ellipsoid(center + (-2, -70, 78), np.array((72 * left, 46, 38)) * grow, turn(8, 14, 14))
     visceral = (
         ellipsoid(center + (-8, -22, 2), (58, 50, 46), turn(0, 28, 0)),
         ellipsoid(center + (-42, -30, -52), (58, 90, 62), turn(0, 24, 0)),
@@ -157,9 +149,9 @@ def paint_liver(scene: Scene) -> None:
         ellipsoid((52, -22, 62), (46, 46, 42)),
     )
     body = difference(union(right, lobe, blend=30), *visceral, blend=12)
-    fissure = box(center + (-22, -78, 52), (2.2, 34, 24), 1.5, turn(0, 10, -18))
+    fissure = box(center + (-26, -74, 44), (1.3, 26, 22), 1.2, turn(0, 10, -18))
     liver = difference(body, fissure, blend=4)
-    solid = scene.organ("liver", 1, liver, scene.hu("liver"), 1.2, scene.abdomen(2.0), 2.5)
+    solid = scene.organ("liver", 1, liver, scene.hu("liver"), -0.4, scene.abdomen(0.0), 2.5)
     if solid is not None:
         _paint_liver_vessels(scene, solid, center)
 
@@ -212,7 +204,7 @@ def paint_spleen(scene: Scene) -> None:
     hollow = ellipsoid(center + (-32, -22, -2), (28, 44, 60), turn(-20, -10, -20))
     spleen = difference(ellipsoid(center, radii, lie), hollow, ellipsoid((74, 20, 2), (32, 32, 56)), blend=10)
     uneven = 14.0 if scene.phase == "arterial" else 2.5
-    scene.organ("spleen", 3, spleen, scene.hu("spleen"), 1.2, scene.abdomen(2.5), uneven)
+    scene.organ("spleen", 3, spleen, scene.hu("spleen"), 0.6, scene.abdomen(0.5), uneven)
 
 
 def paint_esophagus_and_stomach(scene: Scene) -> None:
@@ -221,11 +213,11 @@ def paint_esophagus_and_stomach(scene: Scene) -> None:
     smooth = spline(ESOPHAGUS_COURSE, 3)
     fill = float(rng.uniform(0.82, 1.12))
     course = scene.moved("stomach", [
-        (60, 2, 84), (64, -8, 72), (66, -30, 58), (66, -56, 44), (52, -78, 30), (24, -86, 22), (-4, -80, 22), (-26, -68, 26)])
-    radii = scene.sized("stomach", np.array([24, 32, 33, 29, 25, 21, 16, 10.0]) * fill)
+        (62, 0, 84), (66, -8, 72), (68, -30, 58), (66, -56, 44), (52, -78, 30), (24, -86, 22), (-4, -80, 22), (-26, -68, 26)])
+    radii = scene.sized("stomach", np.array([27, 36, 35, 30, 25, 21, 16, 10.0]) * fill)
     curve = spline(np.hstack([course, radii[:, None]]), 4)
     body = roughened(tube(curve[:, :3], curve[:, 3]), 1.5, 30, int(rng.integers(1 << 30)))
-    solid = scene.organ("stomach", 11, body, scene.hu("stomach_wall"), 1.5, scene.abdomen(4.0), 3.0)
+    solid = scene.organ("stomach", 11, body, scene.hu("stomach_wall"), 0.8, scene.abdomen(1.5), 3.0)
     if solid is not None:
         _fill_stomach(scene, solid, curve)
     gullet = tube(smooth[:, :3], smooth[:, 3] * scene.patient.size["esophagus"] * 1.05, 0.8)
@@ -256,14 +248,14 @@ def paint_pancreas_and_duodenum(scene: Scene) -> None:
     shape = roughened(tube(duo, radii * scene.patient.size["duodenum"]), 1.2, 14, int(rng.integers(1 << 30)))
     gland = scene.moved("pancreas", [
         (-36, -38, -16), (-32, -42, 4), (-20, -48, 16), (-2, -54, 24), (20, -54, 34), (44, -42, 42), (68, -22, 46), (86, -2, 48)])
-    thick = scene.sized("pancreas", [13, 14.5, 12, 9, 9.5, 10, 10.5, 9.0])
+    thick = scene.sized("pancreas", [15, 16.5, 14, 11, 11.5, 12.5, 13, 11.0])
     curve = spline(np.hstack([gland, thick[:, None]]), 4)
     uncinate = tube(scene.moved("pancreas", [(-34, -34, -16), (-14, -32, -22)]), [10, 6])
     pancreas = roughened(
         union(tube(curve[:, :3], curve[:, 3]), uncinate, blend=6), 2.6, 13, int(rng.integers(1 << 30))
     )
     solid = canvas.solid(shape, 0.8, scene.abdomen(6.0))
-    inside = scene.organ("pancreas", 4, difference(pancreas, shape, gap=0.5), scene.hu("pancreas"), 0.6, scene.abdomen(6.0), 10.0)
+    inside = scene.organ("pancreas", 4, difference(pancreas, shape, gap=0.5), scene.hu("pancreas"), -0.2, scene.abdomen(6.0), 10.0)
     canvas.fill(canvas.part(inside, tube(curve[6:, :3], 1.2)), 20.0)
     if solid is None or solid.empty:
         return

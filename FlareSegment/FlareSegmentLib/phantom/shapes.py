@@ -250,7 +250,7 @@ class Section:
 
 
 def column(sections: Sequence[Section], shrink: float = 0.0, bottom: float = -1e4, top: float = 1e4) -> Shape:
-    """A torso-like column whose cross-section (a superellipse of order 3) changes with height.
+    """A torso-like column whose cross-section (between an ellipse and a rectangle) changes with height.
 
     `shrink` mm moves its surface inwards. Its levels follow the straight z axis, not the warp.
     """
@@ -266,8 +266,12 @@ def column(sections: Sequence[Section], shrink: float = 0.0, bottom: float = -1e
         )
         b = (high - low) / 2
         u, v = np.abs(region.x) / a, np.abs(region.y - (high + low) / 2) / b
-        r = np.cbrt(u * u * u + v * v * v) + np.float32(1e-6)
-        slope = np.hypot(u * u / a, v * v / b) / (r * r)
+        # Half an ellipse, half a superellipse of order 3: flatter flanks and back than an ellipse.
+        u2, v2 = u * u, v * v
+        r2 = np.sqrt(u2 + v2) + np.float32(1e-6)
+        r3 = np.cbrt(u2 * u + v2 * v) + np.float32(1e-6)
+        r = np.float32(0.5) * (r2 + r3)
+        slope = np.sqrt((u / r2 / a) ** 2 + (v / r2 / b) ** 2)
         return np.broadcast_to((r - 1) / np.maximum(slope, np.float32(1e-3)), region.shape)
 
     lower = np.array([-width.max(), front.min(), bottom])

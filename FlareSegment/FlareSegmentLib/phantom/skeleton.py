@@ -61,7 +61,7 @@ def _paint_vertebra(scene: Scene, n: int, z: float) -> None:
     tip = z - (4 if n < 5 else 18)
     _paint_bone(scene, tube([(0, canal_y + 12, z - 2), (0, canal_y + 32, tip)], [3.5, 4.5]), 300.0)
     body = intersection(
-        tube([(0, y, z - 30), (0, y, z + 30)], wide, deep / wide), box((0, y, z), (40, 30, half), 1.5, lean)
+        tube([(0, spine_y(z - 15) * 2 - y, z - 30), (0, y, z), (0, spine_y(z + 15) * 2 - y, z + 30)], wide, deep / wide), box((0, y, z), (40, 30, half), 1.5, lean)
     )
     waist = difference(body, tube([(-30, y - deep - 9, z), (30, y - deep - 9, z)], 10), blend=3)
     _paint_bone(scene, waist, SPONGY_BONE_HU * float(scene.rng.uniform(0.95, 1.05)), 1.4)
@@ -77,13 +77,14 @@ def _wall_point(scene: Scene, angle: float, z: float, out: float) -> np.ndarray:
     front, back = np.interp(z, at, [s.front for s in inner]) - out, np.interp(z, at, [s.back for s in inner]) + out
     b, middle = (back - front) / 2, (back + front) / 2
     s, c = np.sin(angle), np.cos(angle)
-    r = 1 / ((abs(s) / a) ** 3 + (abs(c) / b) ** 3) ** (1 / 3)
+    u, v = abs(s) / a, abs(c) / b
+    r = 2 / (np.hypot(u, v) + (u**3 + v**3) ** (1 / 3))  # as in shapes.column
     return np.array([r * s, middle + r * c, z])
 
 
 def _paint_rib(scene: Scene, rib: int, z: float, side: int) -> None:
     end = {12: 0.95, 11: 1.4, 10: 1.9}.get(rib, 2.25)
-    drop = {12: 38.0, 11: 36.0}.get(rib, 34.0)
+    drop = {12: 45.0, 11: 60.0, 10: 62.0, 9: 58.0, 8: 53.0, 7: 48.0, 6: 43.0, 5: 38.0}.get(rib, 32.0)
     angles = np.linspace(0.36, end, 16)
     course = [_wall_point(scene, a, z - drop * (a - 0.36) - 6 * (rib > 10), 5.5) for a in angles]
     course.insert(0, np.array([19.0, float(spine_y(z)) + 16, z + 5]))
@@ -95,7 +96,7 @@ def _paint_rib(scene: Scene, rib: int, z: float, side: int) -> None:
     if rib <= 7:
         to = np.array([14.0, _wall_point(scene, 3.05, 125, 3)[1], max(125.0, tip[2] + 18)])
     else:
-        to = np.array([30.0 + 12 * (rib - 8), 0, 108.0 - 12 * (rib - 8)])
+        to = np.array([26.0 + 22 * (rib - 8), 0, 106.0 - 26 * (rib - 8)])
         to[1] = _wall_point(scene, np.pi - np.arctan2(to[0], 95), to[2], 3)[1]
     bend = _wall_point(scene, 2.6 if rib <= 7 else 2.45, 0.55 * tip[2] + 0.45 * to[2] - 5, 4)
     gristle = scene.canvas.solid(tube(np.array([tip, bend, to]) * (side, 1, 1), 5.0))

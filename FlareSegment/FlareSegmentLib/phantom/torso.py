@@ -144,4 +144,4 @@ def paint_table(scene: Scene) -> None:
             middle = np.add(a, b) / 2
             slope = float(np.degrees(np.arctan2(b[1] - a[1], b[0] - a[0])))
             half = (np.hypot(b[0] - a[0], b[1] - a[1]) / 2 + 0.5, thickness, 2000)
-            scene.canvas.paint(box(middle, half, 0.5, turn(z_deg=slope)), -250.0)
+            scene.canvas.paint(box(middle, half, 0.5, turn(z_deg=slope)), -20.0)

@@ -51,9 +51,8 @@ def _paint_tumor(scene: Scene, key: str, host: Solid) -> bool:
     tumor = canvas.part(host, blob, depth=-bulge)
     if tumor is None:
         return False
-    mine = (canvas.labels[host.where] == canvas.labels[host.where][k, j, i]) | (
-        (canvas.labels[host.where] == 0) & (bulge > 0)
-    )
+    around = canvas.labels[tumor.where]
+    mine = (around == canvas.labels[host.where][k, j, i]) | ((around == 0) & (bulge > 0))
     tumor = Solid(tumor.where, tumor.region, np.where(mine, tumor.distance, 9).astype(np.float32))
     if not (tumor.distance < 0).any():
         return False
