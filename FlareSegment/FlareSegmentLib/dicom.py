@@ -46,6 +46,8 @@ class SeriesInfo:
         Folder of its first image.
     slices
         Header of each image, unsorted.
+    study
+        StudyInstanceUID.
     """
 
     uid: str
@@ -54,6 +56,7 @@ class SeriesInfo:
     modality: str
     folder: Path
     slices: tuple[SliceHeader, ...]
+    study: str = ""
 
     @property
     def axial(self) -> bool:
@@ -98,6 +101,7 @@ def find_dicom_series(folder: Path) -> list[SeriesInfo]:
             modality=tags["0008|0060"],
             folder=first.path.parent,
             slices=tuple(header for _, header in images),
+            study=tags["0020|000d"],
         )
         found.append(info)
     return sorted(found, key=lambda s: (len(s.number), s.number, s.uid))
@@ -129,10 +133,7 @@ def read_dicom_folder(folder: Path, series: str | None = None, frame: int | None
             f"{folder} has no DICOM images in it or below it. Give the folder of a CT series, or "
             "a NIfTI, NRRD or MetaImage file."
         )
-    if series is None:
-        chosen, notes = _default_series(found, folder)
-    else:
-        chosen, notes = _wanted_series(found, series, folder), ()
+    chosen, notes = choose_series(found, folder, series)
     return read_dicom_series(chosen, frame=frame, name=Path(folder).resolve().name, notes=notes)
 
 
@@ -177,6 +178,23 @@ def read_dicom_series(
         name=series.case_name if name is None else name,
         notes=(*notes, *stacked.notes),
     )
+
+
+def choose_series(
+    found: Sequence[SeriesInfo], folder: Path, wanted: str | None = None
+) -> tuple[SeriesInfo, tuple[str, ...]]:
+    """Choose the series that is meant, as `read_dicom_folder` does; also give notes for the user.
+
+    Raises
+    ------
+    NotCTError
+        No CT among them.
+    InputError
+        No or several series fit `wanted`.
+    """
+    if wanted is None:
+        return _default_series(found, folder)
+    return _wanted_series(found, wanted, folder), ()
 
 
 def _default_series(
@@ -239,6 +257,7 @@ _TAGS = {
     "0008|0032": "",  # AcquisitionTime
     "0008|0060": "",  # Modality
     "0008|103e": "",  # SeriesDescription
+    "0020|000d": "",  # StudyInstanceUID
     "0020|000e": "",  # SeriesInstanceUID
     "0020|0011": "",  # SeriesNumber
     "0020|0012": "",  # AcquisitionNumber
