@@ -65,7 +65,7 @@ def dsc(prediction: np.ndarray, reference: np.ndarray) -> float:
     size = np.count_nonzero(prediction) + np.count_nonzero(reference)
     if size == 0:
         return float("nan")
-    return 2.0 * np.count_nonzero(np.logical_and(prediction, reference)) / size
+    return float(2 * np.count_nonzero(np.logical_and(prediction, reference)) / size)
 
 
 def evaluate_case(
