@@ -265,7 +265,7 @@ def _extent(labels: np.ndarray) -> list[list[int]] | None:
     if planes.size == 0:
         return None
     slab = labels[planes[0] : planes[-1] + 1]
-    face = slab.any(axis=0)
+    face: np.ndarray = slab.any(axis=0)
     bounds = [planes, np.flatnonzero(face.any(axis=1)), np.flatnonzero(face.any(axis=0))]
     return [[int(b[0]), int(b[-1]) + 1] for b in bounds]
 

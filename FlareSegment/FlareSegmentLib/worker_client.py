@@ -161,6 +161,7 @@ class WorkerClient:
         self._warm_up: Message | None = None
         self._warm_up_sent = False
         self._number = 0
+        self._last_tick = 0.0
         self._reset_streams()
 
     # --- what the owner calls ---------------------------------------------------------------
@@ -300,7 +301,7 @@ class WorkerClient:
         self._log_lines = LineReader()
         self._last_log: deque[str] = deque(maxlen=40)
         now = time.monotonic()
-        self._last_heard = self._last_progress = self._last_used = self._last_tick = now
+        self._last_tick = self._last_heard = self._last_progress = self._last_used = now
         self._cancelled_at = now
         self._heard_hello = False
         self._end_expected = False
@@ -357,9 +358,7 @@ class WorkerClient:
             self._fail(f"The worker gave no sign of life for {patience.heartbeat:.0f} s.")
         elif self._run and self._run.sent and now - self._last_progress > patience.progress:
             self._fail(f"The worker made no progress for {patience.progress:.0f} s.")
-        elif (
-            self.state is WorkerState.CANCELLING and now - self._cancelled_at > patience.cancel
-        ):
+        elif self.state is WorkerState.CANCELLING and now - self._cancelled_at > patience.cancel:
             run = self._finish_run()
             self._end_process()
             self._set_state(WorkerState.STOPPED)

@@ -76,8 +76,8 @@ def make_client(tmp_path: Path):
     exchange = tmp_path / "größe temp"
     exchange.mkdir()
 
-    def make(command: list[str], settings: WorkerSettings = WorkerSettings()) -> WorkerClient:
-        client = WorkerClient(SubprocessProcess(), command, settings, exchange)
+    def make(command: list[str], settings: WorkerSettings | None = None) -> WorkerClient:
+        client = WorkerClient(SubprocessProcess(), command, settings or WorkerSettings(), exchange)
         client.states = []  # type: ignore[attr-defined]
         client.log = []  # type: ignore[attr-defined]
         client.on_state = client.states.append  # type: ignore[attr-defined]
