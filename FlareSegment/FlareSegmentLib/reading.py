@@ -18,6 +18,7 @@ from .volume import Volume
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 """Endings of the files that `read_volume` reads as one scan."""
 
+_NIFTI = (".nii", ".nii.gz")
 _SEGMENTATION_SUFFIX = ".seg.nrrd"
 
 
@@ -79,7 +80,7 @@ def read_volume(path: Path, series: str | None = None, frame: int | None = None)
             raise InputError(
                 f"{path.name} is a segmentation, not a scan. Give the CT it was made from."
             )
-        if name.endswith((".nii", ".nii.gz")):
+        if name.endswith(_NIFTI):
             volume = read_nifti(path, frame)
         elif name.endswith(SUFFIXES):
             volume = _read_with_itk(path, frame)
@@ -91,8 +92,9 @@ def read_volume(path: Path, series: str | None = None, frame: int | None = None)
 def read_label_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read a label map: NIfTI, NRRD, MetaImage or Slicer's ``.seg.nrrd``.
 
-    The voxels of a ``.seg.nrrd`` are put back on the whole image when Slicer has stored only the
-    part around the segments, so that its grid is that of the scan as far as the file says.
+    Label values are given as they are stored; in a ``.seg.nrrd`` they are Slicer's own, so there
+    the segments are recognized by identifier, name or coded term and get their FLARE ids, tumor
+    over organs.
 
     Returns
     -------
@@ -104,16 +106,16 @@ def read_label_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     InputError
-        Not readable, not 3D, fractional values, or segments that overlap.
+        Not readable, not 3D, fractional values, or no known segment.
     """
     path = Path(path)
+    name = path.name.lower()
     with _readable(path):
-        if path.is_dir() or not path.name.lower().endswith(SUFFIXES):
+        if path.is_dir() or not name.endswith(SUFFIXES):
             raise InputError(_unknown_format(path))
-        if path.name.lower().endswith((".nii", ".nii.gz")):
-            volume = read_nifti(path)
-        else:
-            volume = _read_with_itk(path, None)
+        if name.endswith(_SEGMENTATION_SUFFIX):
+            return _read_segmentation(path)
+        volume = read_nifti(path) if name.endswith(_NIFTI) else _read_with_itk(path, None)
     array = volume.array
     if array.dtype.kind == "f":
         whole = np.rint(array)
@@ -124,6 +126,26 @@ def read_label_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
             )
         array = whole.astype(np.int32)
     return array, volume.affine
+
+
+def _read_segmentation(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    import SimpleITK as sitk
+
+    from .slicer_segmentation import known_segments  # here: scipy, which scans do not need
+
+    try:
+        image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        raise InputError(_itk_sentence(path, error)) from error
+    if image.GetDimension() != 3:
+        raise InputError(f"{path.name} has {image.GetDimension()} dimensions, not 3.")
+    fields = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
+    stored = sitk.GetArrayFromImage(image)
+    layers = stored[..., np.newaxis] if stored.ndim == 3 else stored
+    array = np.zeros(layers.shape[:3], dtype=np.uint8)
+    for segment in known_segments(fields, path.name):
+        array[layers[..., segment.layer] == segment.value] = segment.target.id
+    return array, image_affine(image)
 
 
 @contextmanager
