@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from .canvas import Solid
 from .scene import Scene
-from .shapes import Shape, ellipsoid, half_space, spline, tube, union
+from .shapes import Shape, ellipsoid, half_space, spline, tube
 
 
 def paint_colon(scene: Scene) -> None:
     """The colon as a frame around the small bowel, with haustra, feces and gas."""
-    rng, canvas = scene.rng, scene.canvas
+    rng = scene.rng
     front = {s.z: s.front for s in scene.patient.inner}
     hang = float(rng.uniform(-70, -25))
     path = np.array([
         (-88, -30, -190), (-98, -22, -130), (-102, -8, -80), (-100, -20, -45), (-86, -50, -32),
-        (-60, front[-40] + 26, -45 + 0.4 * hang), (0, front[-40] + 22, hang), (55, front[-40] + 24, -30),
-        (96, -52, 12), (112, -12, 34), (114, 14, 8), (110, 18, -50), (106, 10, -110), (94, -4, -165), (60, -20, -205),
+        (-60, front[-40] + 26, -45 + 0.4 * hang), (0, front[-40] + 22, hang),
+        (55, front[-40] + 24, -30), (96, -52, 12), (112, -12, 34), (114, 14, 8), (110, 18, -50),
+        (106, 10, -110), (94, -4, -165), (60, -20, -205),
     ], float)  # fmt: skip
     path += rng.normal(0, 5, path.shape)
     curve = spline(path, 9)
@@ -26,7 +26,9 @@ def paint_colon(scene: Scene) -> None:
     radii = wide * rng.uniform(0.85, 1.15) * (1 + 0.13 * np.sin(2 * np.pi * swing / 26))
     for start in range(0, len(curve) - 1, 9):
         part = slice(start, start + 10)
-        _paint_gut(scene, tube(curve[part], radii[part]), curve[part], radii[part], wall=1.8, gas=0.65)
+        _paint_gut(
+            scene, tube(curve[part], radii[part]), curve[part], radii[part], wall=1.8, gas=0.65
+        )
 
 
 def _paint_gut(
@@ -43,7 +45,10 @@ def _paint_gut(
     for _ in range(14):
         n = int(rng.integers(len(curve)))
         spot = curve[n] + rng.normal(0, 0.35, 3) * radii[n]
-        canvas.fill(canvas.part(solid, ellipsoid(spot, rng.uniform(1.5, 4.5, 3)), wall), float(rng.uniform(-900, -300)))
+        canvas.fill(
+            canvas.part(solid, ellipsoid(spot, rng.uniform(1.5, 4.5, 3)), wall),
+            float(rng.uniform(-900, -300)),
+        )
     if rng.random() < gas:
         level = float(curve[:, 1].mean() + rng.uniform(-0.9, 0.9) * radii.mean())
         canvas.fill(canvas.part(solid, half_space((0, 1, 0), level), wall), -960.0)
@@ -69,7 +74,9 @@ def paint_small_bowel(scene: Scene) -> None:
             continue
         canvas.fill(solid, wall_hu, texture=scene.grain * np.float32(6))
         content = float(rng.choice([15.0, 30.0, 55.0]))
-        canvas.fill(solid, content, texture=scene.grain * np.float32(14), depth=float(rng.uniform(2, 4.5)))
+        canvas.fill(
+            solid, content, texture=scene.grain * np.float32(14), depth=float(rng.uniform(2, 4.5))
+        )
         if rng.random() < 0.16:
             canvas.fill(canvas.part(solid, half_space((0, 1, 0), y - 2), 2.5), -930.0)
         canvas.claim(solid)
@@ -82,7 +89,6 @@ def _paint_mesentery(scene: Scene) -> None:
         root = np.array([rng.uniform(-15, 15), -44.0, rng.uniform(-100, -20)])
         end = root + rng.normal(0, 1, 3) * (55, 28, 40)
         bend = (root + end) / 2 + rng.normal(0, 6, 3)
-        canvas.fill(canvas.solid(tube([root, bend, end], [2.2, 1.6, 0.9]), 0.0, scene.abdomen(3.0)), hu - 20)
-
-
-__all__ = ["paint_colon", "paint_small_bowel", "Solid", "union"]
+        canvas.fill(
+            canvas.solid(tube([root, bend, end], [2.2, 1.6, 0.9]), 0.0, scene.abdomen(3.0)), hu - 20
+        )

@@ -13,7 +13,7 @@ AIR_HU = -1000.0
 
 @dataclass(frozen=True)
 class Grid:
-    """A straight grid: shape (k, j, i), spacing (k, j, i) in mm, origin (x, y, z) in mm of voxel 0."""
+    """A straight grid: shape and spacing (k, j, i; mm), origin (x, y, z; mm) of voxel 0."""
 
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
@@ -31,7 +31,7 @@ class Grid:
 
 
 class Warp:
-    """A smooth random deformation: cubic B-splines on a coarse lattice, so it costs little anywhere.
+    """A smooth random deformation: cubic B-splines on a coarse lattice, so it costs little.
 
     Parameters
     ----------
@@ -193,5 +193,5 @@ class Canvas:
 
 
 def coverage(distance: Array, edge_mm: float) -> Array:
-    """The share of a voxel that a solid fills, from its signed distance (mm) at the voxel's center."""
+    """The share of a voxel that a solid fills, from its distance (mm) at the voxel's center."""
     return np.clip(np.float32(0.5) - distance / np.float32(edge_mm), 0, 1)

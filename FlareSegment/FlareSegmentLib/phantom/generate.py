@@ -70,10 +70,10 @@ def make_phantom(settings: PhantomSettings = PhantomSettings()) -> tuple[Volume,
     grid, repeat = _fine_grid(settings, patient)
     real_spacing = tuple(s * patient.scale[2 - n] for n, s in enumerate(grid.spacing))
     lower = np.array(grid.origin)
-    warp = Warp(rng, np.array((-230.0, -200, -280)), np.array((230.0, 150, 340)), 60.0, settings.warp_mm)
-    scene = Scene(
-        Canvas(grid, warp), patient, phase, rng, _anchored_field(settings.seed, grid)
+    warp = Warp(
+        rng, np.array((-230.0, -200, -280)), np.array((230.0, 150, 340)), 60.0, settings.warp_mm
     )
+    scene = Scene(Canvas(grid, warp), patient, phase, rng, _anchored_field(settings.seed, grid))
     count = int(rng.integers(1, 5)) if settings.tumors is None else settings.tumors
     paint_patient(scene, count)
     hu = blurred(scene.canvas.hu, real_spacing, float(rng.uniform(0.9, 1.6)))
@@ -83,7 +83,7 @@ def make_phantom(settings: PhantomSettings = PhantomSettings()) -> tuple[Volume,
     array = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
     labels = np.ascontiguousarray(scene.canvas.labels[repeat // 2 :: repeat])
     affine = np.diag([-settings.spacing[2], -settings.spacing[1], settings.spacing[0], 1.0])
-    start = lower + (0, 0, (repeat // 2) * grid.spacing[0])
+    start = lower + np.array((0, 0, (repeat // 2) * grid.spacing[0]))
     affine[:3, 3] = np.array((-1, -1, 1)) * start * patient.scale
     return Volume(array=array, affine=affine, name=f"phantom_{settings.seed}"), labels
 
@@ -119,7 +119,9 @@ def _fine_grid(settings: PhantomSettings, patient: Patient) -> tuple[Grid, int]:
     back = max(s.back for s in patient.outline) + 40
     lower = np.array([-width, front, settings.bottom_mm / scale[2]])
     upper = np.array([width, back, settings.top_mm / scale[2]])
-    shape = settings.shape or tuple(max(8, round((upper[2 - n] - lower[2 - n]) / spacing[n])) for n in range(3))
+    shape = settings.shape or tuple(
+        max(8, round((upper[2 - n] - lower[2 - n]) / spacing[n])) for n in range(3)
+    )
     lower = (lower + upper) / 2 - np.array(shape[::-1]) * spacing[::-1] / 2
     fine = (spacing[0] / repeat, spacing[1], spacing[2])
     origin = lower + np.array(fine[::-1]) / 2

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..volume import Volume
 from .canvas import Canvas, Grid, Warp
 from .noise import blurred, ct_noise, smooth_field
 from .shapes import (
     Array,
+    Point,
     Shape,
     box,
     difference,
@@ -21,7 +23,6 @@ from .shapes import (
     turn,
     union,
 )
-from ..volume import Volume
 
 Spacing = tuple[float, float, float]
 FAT, MUSCLE, SKIN, CORTEX, MARROW, WATER, AIR = -100.0, 58.0, -20.0, 1150.0, 250.0, 5.0, -1000.0
@@ -29,16 +30,14 @@ DEFAULT_SPACING: Spacing = (3.0, 2.0, 2.0)
 
 
 def _canvas(
-    rng: np.random.Generator, spacing: Spacing, lower: Array, upper: Array, warp_mm: float = 8.0
+    rng: np.random.Generator, spacing: Spacing, lower: Point, upper: Point, warp_mm: float = 8.0
 ) -> Canvas:
     """A canvas over a box (x, y, z; mm), its field of view moved a little at random."""
-    lower = np.asarray(lower, float) + rng.uniform(-8, 8, 3)
-    upper = np.asarray(upper, float) + rng.uniform(-8, 8, 3)
-    shape = [
-        max(8, round((upper[2 - n] - lower[2 - n]) / spacing[n])) for n in range(3)
-    ]
-    grid = Grid((shape[0], shape[1], shape[2]), spacing, (lower[0], lower[1], lower[2]))
-    return Canvas(grid, Warp(rng, lower, upper, knot_mm=55.0, amplitude_mm=warp_mm))
+    low = np.asarray(lower, float) + rng.uniform(-8, 8, 3)
+    high = np.asarray(upper, float) + rng.uniform(-8, 8, 3)
+    shape = [max(8, round((high[2 - n] - low[2 - n]) / spacing[n])) for n in range(3)]
+    grid = Grid((shape[0], shape[1], shape[2]), spacing, (low[0], low[1], low[2]))
+    return Canvas(grid, Warp(rng, low, high, knot_mm=55.0, amplitude_mm=warp_mm))
 
 
 def finish(canvas: Canvas, rng: np.random.Generator, noise_hu: float, name: str) -> Volume:
@@ -75,8 +74,12 @@ def make_head(
 
 def _paint_neck(canvas: Canvas, size: float, enhanced: float) -> None:
     s = size
-    canvas.paint(tube([(0, 15, -20), (0, 18, -110 * s), (0, 25, -300)], [62 * s, 58 * s, 95 * s]), FAT)
-    canvas.paint(tube([(0, 15, -20), (0, 18, -110 * s), (0, 25, -300)], [54 * s, 50 * s, 84 * s]), MUSCLE)
+    canvas.paint(
+        tube([(0, 15, -20), (0, 18, -110 * s), (0, 25, -300)], [62 * s, 58 * s, 95 * s]), FAT
+    )
+    canvas.paint(
+        tube([(0, 15, -20), (0, 18, -110 * s), (0, 25, -300)], [54 * s, 50 * s, 84 * s]), MUSCLE
+    )
     for side in (-1, 1):
         canvas.paint(tube([(side * 38, 22, -40), (side * 12, -30, -190)], 4), FAT)
         canvas.paint(tube([(side * 24, 12, -40), (side * 26, 5, -240)], 4.5), 45 + enhanced * 1.6)
@@ -106,13 +109,25 @@ def _paint_face(canvas: Canvas, size: float) -> None:
         FAT,
     )
     canvas.paint(ellipsoid((0, -38 * s, -52 * s), (60 * s, 51 * s, 66 * s)), MUSCLE)
-    jaw = [(side * x * s, y * s, z * s) for side, x, y, z in
-           [(-1, 52, 0, -50), (-1, 50, -12, -95), (-1, 25, -70, -112), (1, 0, -84, -112),
-            (1, 25, -70, -112), (1, 50, -12, -95), (1, 52, 0, -50)]]
+    jaw = [
+        (side * x * s, y * s, z * s)
+        for side, x, y, z in [
+            (-1, 52, 0, -50),
+            (-1, 50, -12, -95),
+            (-1, 25, -70, -112),
+            (1, 0, -84, -112),
+            (1, 25, -70, -112),
+            (1, 50, -12, -95),
+            (1, 52, 0, -50),
+        ]
+    ]
     canvas.paint(tube(jaw, 8), CORTEX)
     canvas.paint(tube(jaw, 4.5), MARROW)
     for z in (-96, -84):
-        arch = [(np.sin(t) * 25 * s, (-52 - 26 * np.cos(t)) * s, z * s) for t in np.linspace(-1.6, 1.6, 9)]
+        arch = [
+            (np.sin(t) * 25 * s, (-52 - 26 * np.cos(t)) * s, z * s)
+            for t in np.linspace(-1.6, 1.6, 9)
+        ]
         canvas.paint(tube(arch, 5), 1400.0)
     canvas.paint(ellipsoid((0, -45 * s, -90 * s), (22 * s, 28 * s, 16 * s)), MUSCLE)
     midface = ellipsoid((0, -52 * s, -50 * s), (46 * s, 34 * s, 34 * s))
@@ -142,7 +157,11 @@ def _paint_cranium(canvas: Canvas, rng: np.random.Generator, size: float, enhanc
     canvas.paint(brain, 8.0)
     shape, spacing = canvas.grid.shape, canvas.grid.spacing
     folds = smooth_field(rng, shape, spacing, 9.0)
-    canvas.paint(difference(shell(13), base), 0.0, texture=np.where(folds > -0.9, 36.0, 14.0).astype(np.float32))
+    canvas.paint(
+        difference(shell(13), base),
+        0.0,
+        texture=np.where(folds > -0.9, 36.0, 14.0).astype(np.float32),
+    )
     canvas.paint(difference(shell(24), base), 29.0)
     for side in (-1, 1):
         horn = [(side * 8, -32, 32), (side * 13, 0, 38), (side * 22, 32, 30), (side * 28, 20, 8)]
@@ -184,8 +203,15 @@ def _paint_leg(
     canvas: Canvas, rng: np.random.Generator, x: float, girth: float, side: int, enhanced: float
 ) -> None:
     knee = -430.0
-    axis = [(x, 0, 40), (x, 0, -120), (x * 0.97, 0, knee + 60), (x * 0.95, 0, knee),
-            (x * 0.95, 12, knee - 120), (x * 0.95, 5, knee - 330), (x * 0.95, 5, knee - 420)]
+    axis = [
+        (x, 0, 40),
+        (x, 0, -120),
+        (x * 0.97, 0, knee + 60),
+        (x * 0.95, 0, knee),
+        (x * 0.95, 12, knee - 120),
+        (x * 0.95, 5, knee - 330),
+        (x * 0.95, 5, knee - 420),
+    ]
     radii = np.array([95, 84, 66, 58, 57, 38, 40]) * girth
     thickness = float(rng.uniform(6, 20))
     canvas.paint(tube(axis, radii), SKIN)
@@ -200,10 +226,20 @@ def _paint_leg(
             for p, r in zip(axis, radii - thickness, strict=True)
         ]
         canvas.paint(intersection(tube(course, radii * 0.36), muscle), MUSCLE + rng.uniform(-8, 8))
-    femur = [(x - side * 45, 0, 60), (x - side * 30, -2, 45), (x + side * 6, -4, 0),
-             (x + side * 3, -12, -200), (x * 0.96, -4, knee + 40), (x * 0.95, 2, knee + 10)]
-    shin = [(x * 0.93, 0, knee - 12), (x * 0.93, -14, knee - 60), (x * 0.94, -16, knee - 330),
-            (x * 0.94, -2, knee - 400)]
+    femur = [
+        (x - side * 45, 0, 60),
+        (x - side * 30, -2, 45),
+        (x + side * 6, -4, 0),
+        (x + side * 3, -12, -200),
+        (x * 0.96, -4, knee + 40),
+        (x * 0.95, 2, knee + 10),
+    ]
+    shin = [
+        (x * 0.93, 0, knee - 12),
+        (x * 0.93, -14, knee - 60),
+        (x * 0.94, -16, knee - 330),
+        (x * 0.94, -2, knee - 400),
+    ]
     for bone, r in (
         (femur, np.array([24, 16, 19, 14, 18, 30])),
         (shin, np.array([32, 20, 13, 22])),
@@ -212,11 +248,21 @@ def _paint_leg(
     ):
         canvas.paint(tube(bone, r), CORTEX)
         joint = np.abs(np.array([p[2] for p in bone]) - knee) < 70
-        canvas.paint(tube(bone, np.where(joint, r - 2, r * 0.55)), np.where(joint.any(), 150.0, -40.0).item())
-    vessels = [(x - side * 25, -42, 30), (x - side * 28, -25, -150), (x - side * 8, 26, knee + 30),
-               (x, 26, knee - 60), (x, 12, knee - 350)]
+        canvas.paint(
+            tube(bone, np.where(joint, r - 2, r * 0.55)), np.where(joint.any(), 150.0, -40.0).item()
+        )
+    vessels = [
+        (x - side * 25, -42, 30),
+        (x - side * 28, -25, -150),
+        (x - side * 8, 26, knee + 30),
+        (x, 26, knee - 60),
+        (x, 12, knee - 350),
+    ]
     canvas.paint(tube(vessels, [5, 4.5, 4, 3, 2]), 45 + enhanced * 1.5)
-    canvas.paint(tube([(p[0] + 9, p[1] + 6, p[2]) for p in vessels], [6, 5, 5, 3.5, 2.5]), 45 + enhanced * 0.6)
+    canvas.paint(
+        tube([(p[0] + 9, p[1] + 6, p[2]) for p in vessels], [6, 5, 5, 3.5, 2.5]),
+        45 + enhanced * 0.6,
+    )
 
 
 def make_noise(
@@ -245,7 +291,9 @@ def make_noise(
         )
     elif kind == 2:
         radius = 0.85 * min(half[1:])
-        canvas.paint(tube([(0, 0, -2 * half[0]), (0, 0, 2 * half[0])], radius), rng.uniform(-100, 100))
+        canvas.paint(
+            tube([(0, 0, -2 * half[0]), (0, 0, 2 * half[0])], radius), rng.uniform(-100, 100)
+        )
         for n in range(8):
             x, y = 0.6 * radius * np.cos(n * np.pi / 4), 0.6 * radius * np.sin(n * np.pi / 4)
             rod = tube([(x, y, -2 * half[0]), (x, y, 2 * half[0])], rng.uniform(4, 0.2 * radius))
@@ -338,20 +386,37 @@ def _paint_mediastinum(canvas: Canvas, rng: np.random.Generator, enhanced: float
     canvas.paint(ellipsoid((0, 5, 120), (38, 62, 260)), -95.0)
     heart = ellipsoid((22, -38, 40), (62, 48, 52), turn(20, -25, -30))
     canvas.paint(heart, 50 + 0.45 * enhanced)
-    for center, radii in (((38, -30, 32), (30, 24, 34)), ((-14, -48, 40), (30, 22, 34)),
-                          ((8, -6, 58), (32, 18, 22))):
+    for center, radii in (
+        ((38, -30, 32), (30, 24, 34)),
+        ((-14, -48, 40), (30, 22, 34)),
+        ((8, -6, 58), (32, 18, 22)),
+    ):
         canvas.paint(ellipsoid(center, radii, turn(20, -25, -30)), 42 + enhanced)
     canvas.paint(tube([(-16, -20, 80), (-22, -28, 120), (-20, -12, 240)], 9), 42 + 0.8 * enhanced)
-    canvas.paint(tube([(6, -45, 70), (14, -30, 100), (0, -12, 112), (-26, -6, 112)], 12), 42 + 0.9 * enhanced)
+    canvas.paint(
+        tube([(6, -45, 70), (14, -30, 100), (0, -12, 112), (-26, -6, 112)], 12), 42 + 0.9 * enhanced
+    )
     canvas.paint(tube([(14, -18, 112), (32, 0, 112)], 11), 42 + 0.9 * enhanced)
-    arch = [(0, -30, 75), (-8, -38, 115), (-2, -28, 150), (10, -2, 160), (20, 28, 150),
-            (24, 42, 120), (20, 46, 60), (12, 44, -80)]
+    arch = [
+        (0, -30, 75),
+        (-8, -38, 115),
+        (-2, -28, 150),
+        (10, -2, 160),
+        (20, 28, 150),
+        (24, 42, 120),
+        (20, 46, 60),
+        (12, 44, -80),
+    ]
     for end in ((-14, -16, 260), (4, -8, 260), (18, 4, 260)):
         canvas.paint(tube([(4, -10, 160), end], [6, 4]), 42 + enhanced)
     canvas.paint(tube([(0, 4, 280), (0, 8, 170), (-2, 10, 122)], 9), AIR)
     for side in (-1, 1):
         canvas.paint(tube([(-2, 10, 122), (side * 34, 14, 98)], [7, 6]), AIR)
-    esophagus = tube([(2, 24, 290), (3, 30, 160), (2, 30, 90), (8, 24, 40), (12, 18, -60)], [7, 8, 8, 9, 10], 0.75)
+    esophagus = tube(
+        [(2, 24, 290), (3, 30, 160), (2, 30, 90), (8, 24, 40), (12, 18, -60)],
+        [7, 8, 8, 9, 10],
+        0.75,
+    )
     canvas.paint(esophagus, 38.0, label=10)
     if rng.random() < 0.5:
         canvas.paint(tube([(2, 25, 280), (3, 30, 150)], 2.5), -700.0)

@@ -36,7 +36,9 @@ def ct_noise(
     fy = fft.fftfreq(shape[1], spacing[1])[:, None]
     fx = fft.rfftfreq(shape[2], spacing[2])[None, :]
     radius = np.hypot(fy, fx)
-    transfer = (np.sqrt(radius + 0.02) * np.exp(-((radius * kernel_mm) ** 2) * 2)).astype(np.float32)
+    transfer = (np.sqrt(radius + 0.02) * np.exp(-((radius * kernel_mm) ** 2) * 2)).astype(
+        np.float32
+    )
     for k in range(shape[0]):
         noise[k] = fft.irfft2(fft.rfft2(noise[k]) * transfer, s=shape[1:])
     if spacing[0] < 2.0:  # neighboring thin slices share rays
@@ -51,7 +53,9 @@ def smooth_field(
     grain_mm: float,
 ) -> Array:
     """A smooth random field, standard deviation about 1, whose blobs are `grain_mm` wide."""
-    coarse_shape = [max(4, int(np.ceil(n * s / grain_mm)) + 3) for n, s in zip(shape, spacing, strict=True)]
+    coarse_shape = [
+        max(4, int(np.ceil(n * s / grain_mm)) + 3) for n, s in zip(shape, spacing, strict=True)
+    ]
     field = rng.standard_normal(coarse_shape).astype(np.float32)
     for axis, (n, s) in enumerate(zip(shape, spacing, strict=True)):
         at = np.arange(n) * s / grain_mm + 1

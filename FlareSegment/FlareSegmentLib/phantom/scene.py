@@ -31,7 +31,7 @@ class Scene:
         return attenuation(tissue, self.phase) * float(self.rng.normal(1.0, 0.05))
 
     def moved(self, key: str, points: Sequence[Point] | Array) -> Array:
-        """Points (x, y, z) of an organ, scaled about its centroid and shifted as in this patient."""
+        """Points (x, y, z) of an organ, scaled about its centroid and shifted for this patient."""
         center = np.array(CENTROID_MM[key])
         shift = self.patient.shift.get(key, np.zeros(3))
         return center + (np.asarray(points, float) - center) * self.patient.size[key] + shift

@@ -1,4 +1,4 @@
-"""Solids given by signed distances in millimetres (negative inside), evaluated only near themselves.
+"""Solids given by signed distances in mm (negative inside), evaluated only near themselves.
 
 Points are (x, y, z) in mm: x towards the patient's Left, y towards the back (Posterior), z towards
 the head. A smooth distance gives the partial volume of a voxel for free: see `canvas.coverage`.
@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 FAR_MM = 60.0
-"""The distance told for points outside a solid's bounding box: surely outside, exact value unknown."""
+"""The distance told for points outside a solid's bounding box: outside, exact value unknown."""
 
-Point = Sequence[float] | np.ndarray
 Array = np.ndarray
+Point = Sequence[Any] | Array
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Region:
         return len(self.grid_z), len(self.grid_y), len(self.grid_x)
 
     def slices(self, lower: Array, upper: Array, margin: float) -> tuple[slice, slice, slice]:
-        """The (k, j, i) slices of this block that hold a box (x, y, z; mm) and a margin around it."""
+        """The (k, j, i) slices of this block that hold a box (x, y, z; mm) and a margin."""
         margin = margin + self.warp_mm
         found = []
         for axis, low, high in zip(
@@ -63,7 +64,9 @@ class Region:
             ]
 
         return Region(
-            *(cut(field) for field in (self.x, self.y, self.z)),
+            cut(self.x),
+            cut(self.y),
+            cut(self.z),
             self.grid_x[i],
             self.grid_y[j],
             self.grid_z[k],
@@ -129,13 +132,13 @@ def ellipsoid(center: Point, radii: Point, rotation: Array | None = None) -> Sha
     return Shape(c - reach, c + reach, distance)
 
 
-def tube(points: Sequence[Point] | Array, radii: Sequence[float] | float, flat: float = 1.0) -> Shape:
-    """A tube along a polyline with a radius (mm) per point; `flat` < 1 flattens it front to back."""
+def tube(
+    points: Sequence[Point] | Array, radii: Sequence[float] | Array | float, flat: float = 1.0
+) -> Shape:
+    """A tube along a polyline, radius (mm) per point; `flat` < 1 flattens it front to back."""
     p = np.asarray(points, float)
     r = np.broadcast_to(np.asarray(radii, float), (len(p),))
-    parts = [
-        _cone(p[n], p[n + 1], float(r[n]), float(r[n + 1]), flat) for n in range(len(p) - 1)
-    ]
+    parts = [_cone(p[n], p[n + 1], float(r[n]), float(r[n + 1]), flat) for n in range(len(p) - 1)]
     return union(*parts)
 
 
@@ -153,8 +156,12 @@ def _cone(a: Array, b: Array, ra: float, rb: float, flat: float) -> Shape:
             region.z - f(start[2]),
         )
         t = np.clip((dx * f(along[0]) + dy * f(along[1]) + dz * f(along[2])) / f(length2), 0, 1)
-        gap = (dx - t * f(along[0])) ** 2 + (dy - t * f(along[1])) ** 2 + (dz - t * f(along[2])) ** 2
-        return np.broadcast_to((np.sqrt(gap) - (f(ra) + t * f(rb - ra))) * f(min(1.0, flat**0.5)), region.shape)
+        gap = (
+            (dx - t * f(along[0])) ** 2 + (dy - t * f(along[1])) ** 2 + (dz - t * f(along[2])) ** 2
+        )
+        return np.broadcast_to(
+            (np.sqrt(gap) - (f(ra) + t * f(rb - ra))) * f(min(1.0, flat**0.5)), region.shape
+        )
 
     return Shape(np.minimum(a, b) - wide, np.maximum(a, b) + wide, distance)
 
@@ -176,9 +183,7 @@ def box(center: Point, half: Point, rounding: float = 2.0, rotation: Array | Non
             outside = outside + np.maximum(q, 0) ** 2
             inside = q if inside is None else np.maximum(inside, q)
         assert inside is not None
-        return np.broadcast_to(
-            np.sqrt(outside) + np.minimum(inside, 0) - f(rounding), region.shape
-        )
+        return np.broadcast_to(np.sqrt(outside) + np.minimum(inside, 0) - f(rounding), region.shape)
 
     return Shape(c - reach, c + reach, distance)
 
@@ -249,8 +254,10 @@ class Section:
     back: float
 
 
-def column(sections: Sequence[Section], shrink: float = 0.0, bottom: float = -1e4, top: float = 1e4) -> Shape:
-    """A torso-like column whose cross-section (between an ellipse and a rectangle) changes with height.
+def column(
+    sections: Sequence[Section], shrink: float = 0.0, bottom: float = -1e4, top: float = 1e4
+) -> Shape:
+    """A column like a torso: its cross-section, a rounded box, changes with height.
 
     `shrink` mm moves its surface inwards. Its levels follow the straight z axis, not the warp.
     """
@@ -294,12 +301,18 @@ def roughened(shape: Shape, by: float, grain: float, seed: int) -> Shape:
     """The solid with a lobulated surface: up to about `by` mm in or out, lobes about `grain` mm."""
     rng = np.random.default_rng(seed)
     waves = rng.normal(size=(5, 3))
-    waves *= (2 * np.pi / grain) * rng.uniform(0.6, 1.2, (5, 1)) / np.linalg.norm(waves, axis=1, keepdims=True)
+    waves *= (
+        (2 * np.pi / grain)
+        * rng.uniform(0.6, 1.2, (5, 1))
+        / np.linalg.norm(waves, axis=1, keepdims=True)
+    )
     phases = rng.uniform(0, 2 * np.pi, 5)
 
     def distance(region: Region) -> Array:
         bumps: Array | float = 0.0
-        for (a, b, c), phase in zip(waves.astype(np.float32), phases.astype(np.float32), strict=True):
+        for (a, b, c), phase in zip(
+            waves.astype(np.float32), phases.astype(np.float32), strict=True
+        ):
             bumps = bumps + np.sin(a * region.x + b * region.y + c * region.z + phase)
         return shape.distance(region) + np.float32(by / 2.2) * bumps
 
@@ -312,7 +325,13 @@ def spline(points: Sequence[Point] | Array, steps: int = 5) -> Array:
     p = np.vstack([2 * p[0] - p[1], p, 2 * p[-1] - p[-2]])
     t = np.linspace(0, 1, steps, endpoint=False)[:, None]
     pieces = [
-        0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
+        0.5
+        * (
+            2 * b
+            + (c - a) * t
+            + (2 * a - 5 * b + 4 * c - d) * t**2
+            + (3 * b - a - 3 * c + d) * t**3
+        )
         for a, b, c, d in zip(p[:-3], p[1:-2], p[2:-1], p[3:], strict=True)
     ]
     return np.vstack([*pieces, p[-2:-1]])

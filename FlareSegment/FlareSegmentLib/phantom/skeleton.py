@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .attenuation import CORTICAL_BONE_HU, DISC_HU, FAT_HU, SPONGY_BONE_HU
+from .attenuation import CORTICAL_BONE_HU, DISC_HU, SPONGY_BONE_HU
 from .scene import Scene
 from .shapes import Shape, box, difference, ellipsoid, intersection, tube, turn, union
 from .torso import spine_y
@@ -26,10 +26,20 @@ def paint_skeleton(scene: Scene) -> None:
                 _paint_rib(scene, RIB_OF[n], float(z), side)
     _paint_pelvis(scene)
     front = {s.z: s.front for s in scene.patient.inner}
-    _paint_bone(scene, tube([(0, front[120] - 2, 128), (0, front[180] - 2, 180), (0, front[240] - 2, 250)], [12, 17, 20], 0.3), 350.0)
+    _paint_bone(
+        scene,
+        tube(
+            [(0, front[120] - 2, 128), (0, front[180] - 2, 180), (0, front[240] - 2, 250)],
+            [12, 17, 20],
+            0.3,
+        ),
+        350.0,
+    )
 
 
-def _paint_bone(scene: Scene, shape: Shape, spongy: float = SPONGY_BONE_HU, cortex_mm: float = 1.6) -> None:
+def _paint_bone(
+    scene: Scene, shape: Shape, spongy: float = SPONGY_BONE_HU, cortex_mm: float = 1.6
+) -> None:
     canvas = scene.canvas
     solid = canvas.solid(shape)
     canvas.fill(solid, CORTICAL_BONE_HU * 0.75)
@@ -45,36 +55,62 @@ def _paint_vertebra(scene: Scene, n: int, z: float) -> None:
     wide, deep = 14.5 + 8.5 * lumbar, 13.0 + 4.0 * lumbar
     lean = turn(x_deg=float(np.degrees(np.arctan((spine_y(z + 15) - spine_y(z - 15)) / 30))) * -1)
     half = 0.5 * pitch - (3.4 if n < 5 else 2.0)
-    disc = tube([(0, y + 1, z + pitch / 2 - 5), (0, spine_y(z + pitch), z + pitch / 2 + 5)], wide * 0.96, deep / wide)
+    disc = tube(
+        [(0, y + 1, z + pitch / 2 - 5), (0, spine_y(z + pitch), z + pitch / 2 + 5)],
+        wide * 0.96,
+        deep / wide,
+    )
     canvas.fill(canvas.solid(disc), DISC_HU)
     canvas.claim(canvas.solid(disc))
     canal_y = y + deep + 9
     arch = difference(
-        ellipsoid((0, canal_y + 1, z), (16, 14, half)), ellipsoid((0, canal_y - 2, z), (10.5, 9, 4 * half))
+        ellipsoid((0, canal_y + 1, z), (16, 14, half)),
+        ellipsoid((0, canal_y - 2, z), (10.5, 9, 4 * half)),
     )
     _paint_bone(scene, arch, 350.0, 1.2)
     for side in (-1, 1):
-        _paint_bone(scene, tube([(side * 12, y + deep - 2, z + 4), (side * 15, canal_y, z + 2)], 5), 300.0)
+        _paint_bone(
+            scene, tube([(side * 12, y + deep - 2, z + 4), (side * 15, canal_y, z + 2)], 5), 300.0
+        )
         reach = 40 if n < 5 else 30
-        _paint_bone(scene, tube([(side * 15, canal_y + 2, z), (side * reach, canal_y + 5 + (n > 4) * 6, z + 2)], [4.5, 3]), 320.0)
+        _paint_bone(
+            scene,
+            tube(
+                [(side * 15, canal_y + 2, z), (side * reach, canal_y + 5 + (n > 4) * 6, z + 2)],
+                [4.5, 3],
+            ),
+            320.0,
+        )
         _paint_bone(scene, ellipsoid((side * 15, canal_y + 8, z - pitch / 2), (7, 6, 9)), 420.0)
     tip = z - (4 if n < 5 else 18)
     _paint_bone(scene, tube([(0, canal_y + 12, z - 2), (0, canal_y + 32, tip)], [3.5, 4.5]), 300.0)
     body = intersection(
-        tube([(0, spine_y(z - 15) * 2 - y, z - 30), (0, y, z), (0, spine_y(z + 15) * 2 - y, z + 30)], wide, deep / wide), box((0, y, z), (40, 30, half), 1.5, lean)
+        tube(
+            [(0, spine_y(z - 15) * 2 - y, z - 30), (0, y, z), (0, spine_y(z + 15) * 2 - y, z + 30)],
+            wide,
+            deep / wide,
+        ),
+        box((0, y, z), (40, 30, half), 1.5, lean),
     )
     waist = difference(body, tube([(-30, y - deep - 9, z), (30, y - deep - 9, z)], 10), blend=3)
     _paint_bone(scene, waist, SPONGY_BONE_HU * float(scene.rng.uniform(0.95, 1.05)), 1.4)
-    canal = tube([(0, canal_y - 2, z - pitch * 0.55), (0, spine_y(z + pitch) + deep + 7, z + pitch * 0.55)], 9, 0.8)
+    canal = tube(
+        [(0, canal_y - 2, z - pitch * 0.55), (0, spine_y(z + pitch) + deep + 7, z + pitch * 0.55)],
+        9,
+        0.8,
+    )
     canvas.fill(canvas.solid(canal), 20.0)
 
 
 def _wall_point(scene: Scene, angle: float, z: float, out: float) -> np.ndarray:
-    """Point `out` mm outside the cavity's wall at an angle from the back (0) over the flank to the front (pi)."""
+    """Point `out` mm outside the cavity's wall; angle 0 is the back, pi the front."""
     inner = scene.patient.inner
     at = [s.z for s in inner]
     a = np.interp(z, at, [s.half_width for s in inner]) + out
-    front, back = np.interp(z, at, [s.front for s in inner]) - out, np.interp(z, at, [s.back for s in inner]) + out
+    front, back = (
+        np.interp(z, at, [s.front for s in inner]) - out,
+        np.interp(z, at, [s.back for s in inner]) + out,
+    )
     b, middle = (back - front) / 2, (back + front) / 2
     s, c = np.sin(angle), np.cos(angle)
     u, v = abs(s) / a, abs(c) / b
@@ -84,7 +120,9 @@ def _wall_point(scene: Scene, angle: float, z: float, out: float) -> np.ndarray:
 
 def _paint_rib(scene: Scene, rib: int, z: float, side: int) -> None:
     end = {12: 0.95, 11: 1.4, 10: 1.9}.get(rib, 2.25)
-    drop = {12: 45.0, 11: 60.0, 10: 62.0, 9: 58.0, 8: 53.0, 7: 48.0, 6: 43.0, 5: 38.0}.get(rib, 32.0)
+    drop = {12: 45.0, 11: 60.0, 10: 62.0, 9: 58.0, 8: 53.0, 7: 48.0, 6: 43.0, 5: 38.0}.get(
+        rib, 32.0
+    )
     angles = np.linspace(0.36, end, 16)
     course = [_wall_point(scene, a, z - drop * (a - 0.36) - 6 * (rib > 10), 5.5) for a in angles]
     course.insert(0, np.array([19.0, float(spine_y(z)) + 16, z + 5]))
@@ -116,4 +154,3 @@ def _paint_pelvis(scene: Scene) -> None:
         )
         keep = intersection(wing, box((side * 96, 25, -190), (56, 70, 78), 10))
         _paint_bone(scene, keep, 170.0, 1.4)
-    assert FAT_HU < 0

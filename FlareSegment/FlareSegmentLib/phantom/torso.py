@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from .attenuation import FAT_HU, LUNG_HU, SKIN_HU
 from .canvas import Solid
 from .scene import Scene, diaphragm
-from .shapes import Shape, box, column, difference, ellipsoid, grown, intersection, tube, turn, union
+from .shapes import (
+    Shape,
+    box,
+    column,
+    difference,
+    ellipsoid,
+    grown,
+    intersection,
+    tube,
+    turn,
+    union,
+)
 
 SPINE_Z = np.array([-260.0, -200, -160, -120, -84, -40, 0, 40, 80, 120, 160, 215, 260, 330])
 SPINE_Y = np.array([40.0, 34, 20, 8, 6, 9, 16, 28, 39, 48, 53, 54, 48, 30])
@@ -48,18 +61,36 @@ def _paint_muscles(scene: Scene, muscle: float) -> None:
             0.62,
         )
         psoas = tube(
-            [(side * x, y, z) for x, y, z in
-             ((23, 20, 32), (30, 15, -5), (40, 10, -50), (50, 2, -110), (56, -14, -180), (66, -36, -260))],
+            [
+                (side * x, y, z)
+                for x, y, z in (
+                    (23, 20, 32),
+                    (30, 15, -5),
+                    (40, 10, -50),
+                    (50, 2, -110),
+                    (56, -14, -180),
+                    (66, -36, -260),
+                )
+            ],
             [5, 11, 17, 21, 22, 20],
         )
-        quadratus = tube([(side * 60, 48, 30), (side * 66, 44, -60), (side * 72, 44, -130)], [8, 17, 18], 0.55)
+        quadratus = tube(
+            [(side * 60, 48, 30), (side * 66, 44, -60), (side * 72, 44, -130)], [8, 17, 18], 0.55
+        )
         rectus = tube(
             [(side * 38, front[z] - 3, z) for z in (-260, -170, -100, -40, 20, 70, 120)],
             [26, 28, 30, 31, 31, 30, 26],
             0.2,
         )
-        crus = tube([(side * 10 + 3, -4, -10), (side * 12 + 4, 6, 40), (side * 12 + 6, 10, 70), (side * 8 + 10, -4, 92)],
-                    [4, 6, 6, 4])
+        crus = tube(
+            [
+                (side * 10 + 3, -4, -10),
+                (side * 12 + 4, 6, 40),
+                (side * 12 + 6, 10, 70),
+                (side * 8 + 10, -4, 92),
+            ],
+            [4, 6, 6, 4],
+        )
         glutei = tube([(side * 105, 40, -150), (side * 110, 55, -270)], [16, 40])
         for part in (erector, psoas, quadratus, rectus, crus, glutei):
             solid = canvas.solid(part, within=column(scene.patient.wall, 1.0))
@@ -72,7 +103,9 @@ def paint_chest(scene: Scene) -> None:
     """Lungs with vessels, the diaphragm's muscle, mediastinum and heart."""
     canvas = scene.canvas
     dome = diaphragm()
-    muscle = canvas.solid(difference(grown(dome, 2.0), dome), within=column(scene.patient.inner, bottom=-20))
+    muscle = canvas.solid(
+        difference(grown(dome, 2.0), dome), within=column(scene.patient.inner, bottom=-20)
+    )
     canvas.fill(muscle, scene.hu("muscle"))
     middle = union(
         tube([(8, 30, 60), (6, 14, 130), (2, -2, 210), (0, 0, 330)], [26, 36, 40, 36], 1.2),
@@ -80,14 +113,22 @@ def paint_chest(scene: Scene) -> None:
         blend=16,
     )
     spine = tube([(0, spine_y(z), z) for z in (0.0, 60, 120, 180, 240, 330)], 23)
-    lungs = difference(column(scene.patient.inner, 3, bottom=0, top=315), grown(dome, 2.0), middle, spine, blend=6)
+    lungs = difference(
+        column(scene.patient.inner, 3, bottom=0, top=315), grown(dome, 2.0), middle, spine, blend=6
+    )
     solid = canvas.solid(lungs, within=None)
     if solid is None or solid.empty:
         return
     upright = solid.region.z > 5  # the recess ends above the kidneys
-    solid = Solid(solid.where, solid.region, np.where(upright, solid.distance, 30).astype(np.float32))
+    solid = Solid(
+        solid.where, solid.region, np.where(upright, solid.distance, 30).astype(np.float32)
+    )
     canvas.fill(solid, LUNG_HU, texture=scene.grain * np.float32(22))
-    canvas.fill(canvas.part(solid, box((0, 75, 90), (200, 28, 90), 20)), LUNG_HU + 35, texture=scene.grain * np.float32(22))
+    canvas.fill(
+        canvas.part(solid, box((0, 75, 90), (200, 28, 90), 20)),
+        LUNG_HU + 35,
+        texture=scene.grain * np.float32(22),
+    )
     _paint_lung_vessels(scene, solid)
     canvas.claim(solid)
     _paint_heart(scene)
@@ -106,7 +147,9 @@ def _paint_lung_vessels(scene: Scene, lungs: Solid) -> None:
             scene.canvas.fill(scene.canvas.part(lungs, stem, depth=1.0), hu)
             for _ in range(3):
                 twig = bend + 0.5 * away + rng.normal(0, 16, 3)
-                scene.canvas.fill(scene.canvas.part(lungs, tube([bend, twig], [1.9, 0.6]), depth=1.0), hu - 30)
+                scene.canvas.fill(
+                    scene.canvas.part(lungs, tube([bend, twig], [1.9, 0.6]), depth=1.0), hu - 30
+                )
 
 
 def _paint_heart(scene: Scene) -> None:
@@ -118,7 +161,9 @@ def _paint_heart(scene: Scene) -> None:
     def chamber(center: tuple[float, float, float], radii: tuple[float, float, float]) -> Shape:
         return ellipsoid(center, radii, lie)
 
-    muscle = union(chamber((26, -46, 136), (54, 40, 40)), chamber((-12, -42, 148), (34, 34, 38)), blend=14)
+    muscle = union(
+        chamber((26, -46, 136), (54, 40, 40)), chamber((-12, -42, 148), (34, 34, 38)), blend=14
+    )
     solid = canvas.solid(difference(muscle, grown(diaphragm(), 3.0)))
     canvas.fill(solid, scene.hu("heart_wall"), texture=scene.grain * np.float32(4))
     canvas.fill(canvas.part(solid, chamber((38, -38, 134), (34, 20, 24)), 5), blood)
@@ -126,7 +171,9 @@ def _paint_heart(scene: Scene) -> None:
     canvas.fill(canvas.part(solid, chamber((-24, -40, 146), (22, 24, 30)), 3), veins)
     canvas.fill(canvas.part(solid, chamber((6, -16, 156), (26, 15, 18)), 2), blood)
     canvas.claim(solid)
-    canvas.paint(tube([(14, -48, 170), (16, -34, 205), (2, -18, 220), (-24, -10, 222)], 12), blood * 0.9)
+    canvas.paint(
+        tube([(14, -48, 170), (16, -34, 205), (2, -18, 220), (-24, -10, 222)], 12), blood * 0.9
+    )
     canvas.paint(tube([(14, -24, 220), (34, -4, 218)], 11), blood * 0.9)
     canvas.paint(tube([(-22, -24, 165), (-24, -28, 215), (-20, -14, 330)], 9), veins)
     canvas.paint(tube([(0, -2, 330), (0, 0, 260), (-1, 4, 235)], 9), -1000.0)
@@ -140,7 +187,7 @@ def paint_table(scene: Scene) -> None:
     x = np.linspace(-230, 230, 13)
     for lower, thickness in ((0.0, 1.2), (24.0, 1.5)):
         points = [(a, back + 6 + lower - (a / 230) ** 2 * 26, 0.0) for a in x]
-        for a, b in zip(points[:-1], points[1:], strict=True):
+        for a, b in pairwise(points):
             middle = np.add(a, b) / 2
             slope = float(np.degrees(np.arctan2(b[1] - a[1], b[0] - a[0])))
             half = (np.hypot(b[0] - a[0], b[1] - a[1]) / 2 + 0.5, thickness, 2000)

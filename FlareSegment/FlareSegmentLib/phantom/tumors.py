@@ -13,7 +13,13 @@ TUMOR = 14
 RADIUS_MM = {"tiny": 4.0, "small": 8.0, "medium": 16.0, "large": 32.0}
 """Radii of the recipe's four sizes (there in voxels of about 1 mm), each varied by 25 %."""
 _SHARE = {"liver": 0.5, "right_kidney": 0.13, "left_kidney": 0.13, "pancreas": 0.16, "spleen": 0.08}
-_LIMIT_MM = {"liver": 36.0, "right_kidney": 24.0, "left_kidney": 24.0, "pancreas": 16.0, "spleen": 18.0}
+_LIMIT_MM = {
+    "liver": 36.0,
+    "right_kidney": 24.0,
+    "left_kidney": 24.0,
+    "pancreas": 16.0,
+    "spleen": 18.0,
+}
 
 
 def paint_tumors(scene: Scene, count: int) -> list[str]:
@@ -41,9 +47,13 @@ def _paint_tumor(scene: Scene, key: str, host: Solid) -> bool:
         return False
     k, j, i = spots[int(rng.integers(len(spots)))]
     region = host.region
-    center = [float(np.broadcast_to(a, region.shape)[k, j, i]) for a in (region.x, region.y, region.z)]
+    center = [
+        float(np.broadcast_to(a, region.shape)[k, j, i]) for a in (region.x, region.y, region.z)
+    ]
     blob = roughened(
-        ellipsoid(center, radii, turn(*rng.uniform(0, 180, 3))), 0.18 * float(radii.mean()), 2.2 * float(radii.mean()),
+        ellipsoid(center, radii, turn(*rng.uniform(0, 180, 3))),
+        0.18 * float(radii.mean()),
+        2.2 * float(radii.mean()),
         int(rng.integers(1 << 30)),
     )
     # Kidney tumors may bulge out of the kidney, all others stay inside their organ.
@@ -74,5 +84,7 @@ def _blend(scene: Scene, tumor: Solid, key: str) -> None:
     texture = ndimage.gaussian_filter(salt, 2.0 / np.array(canvas.grid.spacing))
     texture = 1 + 0.25 * (texture - texture.mean()) / max(float(texture.std()), 1e-6)
     outside_host = block < -20
-    block[:] = np.where(outside_host, block + soft * (mean - 0.5 * drop - block), block - soft * drop * texture)
+    block[:] = np.where(
+        outside_host, block + soft * (mean - 0.5 * drop - block), block - soft * drop * texture
+    )
     canvas.labels[tumor.where][inside] = TUMOR
