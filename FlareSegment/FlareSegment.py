@@ -25,6 +25,7 @@ from FlareSegmentLib.errors import BundleError, Cancelled, FlareError, InputErro
 from FlareSegmentLib.panel_state import PanelFacts, PanelState, panel_state
 from FlareSegmentLib.resources import resources_folder
 from FlareSegmentLib.run_progress import RunProgress, duration_text
+from FlareSegmentLib.slicer_segmentation import terminology_entry
 from FlareSegmentLib.statistics import organ_statistics
 from FlareSegmentLib.volume import LabelMap, Volume
 from FlareSegmentLib.worker_client import (
@@ -1424,20 +1425,9 @@ def _segment(target: labels.Target, image):
         slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName(), image
     )
     segment.SetLabelValue(target.id)
-    segment.SetTag(segment.GetTerminologyEntryTagName(), terminologyEntry(target))
+    segment.SetTag(segment.GetTerminologyEntryTagName(), terminology_entry(target))
     segment.SetTag(FlareSegmentLogic.TARGET_TAG, target.key)
     return segment
-
-
-def terminologyEntry(target: labels.Target) -> str:
-    """Give the string by which Slicer stores coded terms in a segment."""
-
-    def code(value: labels.Code | None) -> str:
-        return f"{value.scheme}^{value.value}^{value.meaning}" if value else "^^"
-
-    context = "FLARE abdominal organs and tumor"
-    parts = (context, code(target.category), code(target.type), code(target.modifier))
-    return "~".join((*parts, "Anatomic codes - DICOM master list", "^^", "^^"))
 
 
 def _segmentMask(segmentation, segmentId: str, volume) -> tuple:

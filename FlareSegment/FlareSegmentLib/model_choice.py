@@ -12,6 +12,8 @@ from .resources import resources_folder
 
 DESCRIPTION = "model.json"
 
+_DEFAULT = "flare-base"
+
 
 @dataclass(frozen=True)
 class ModelChoice:
@@ -76,7 +78,7 @@ def available_models(user_folder: Path | None = None) -> list[ModelChoice]:
     )
     choices = []
     for place, bundled in places:
-        folders = sorted(place.iterdir()) if place.is_dir() else []
+        folders = sorted(place.iterdir(), key=_default_first) if place.is_dir() else []
         for folder in folders:
             if (folder / DESCRIPTION).is_file():
                 try:
@@ -84,3 +86,7 @@ def available_models(user_folder: Path | None = None) -> list[ModelChoice]:
                 except BundleError:
                     continue
     return choices
+
+
+def _default_first(folder: Path) -> tuple[bool, str]:
+    return folder.name != _DEFAULT, folder.name
