@@ -51,7 +51,8 @@ class ConvolutionBlock(nn.Sequential):
         padding = tuple((k - s + 1) // 2 for k, s in zip(kernel, stride, strict=True))
         super().__init__(
             nn.Conv3d(inputs, outputs, tuple(kernel), tuple(stride), padding, bias=False),
-            nn.InstanceNorm3d(outputs, affine=True),
+            # One group per channel is instance normalisation, but with a channels-last kernel.
+            nn.GroupNorm(outputs, outputs),
             nn.LeakyReLU(0.01, inplace=True),
         )
 

@@ -83,8 +83,6 @@ class Trainer:
         torch.manual_seed(settings.seed)
         self.network = build_network("SubvoxelUNet", network_arguments(settings.network()))
         self.network.to(self.device)
-        if self.device.type == "cpu":
-            self.network.to(memory_format=torch.channels_last_3d)
         self.averaged = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(),

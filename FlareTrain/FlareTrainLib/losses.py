@@ -42,18 +42,18 @@ def marginal_cross_entropy_and_dice(
         merged = torch.logaddexp(log_p, log_p[:, tumor : tumor + 1])
         merged = torch.cat([log_p[:, :1], merged[:, 1:]], dim=1)
         log_p = torch.where(tumor_unknown[:, None, None, None, None], merged, log_p)
-    picked = log_p.gather(1, target[:, None])[:, 0]
-    cross_entropy = -(picked * known).sum() / known.sum().clamp(min=1)
+    weight = known.to(log_p.dtype).flatten()
+    picked = log_p.gather(1, target[:, None]).flatten()
+    cross_entropy = -(picked * weight).sum() / weight.sum().clamp(min=1)
 
-    p = log_p.exp() * known[:, None]
-    truth = torch.zeros_like(p).scatter_(1, target[:, None], known[:, None].to(p.dtype))
-    if bool(tumor_unknown.any()):
-        silent = torch.ones(p.shape[:2], device=p.device)
-        silent[tumor_unknown, tumor] = 0
-        p = p * silent[:, :, None, None, None]
-    axes = (0, 2, 3, 4)
-    overlap = (p * truth).sum(axes)
-    size_p, size_t = p.sum(axes), truth.sum(axes)
+    # Overlap and sizes without a one-hot copy: over 15 channels memory traffic is the cost.
+    channels = logits.shape[1]
+    overlap = picked.new_zeros(channels).index_add(0, target.flatten(), picked.exp() * weight)
+    silent = torch.ones(log_p.shape[:2], dtype=log_p.dtype, device=log_p.device)
+    silent[tumor_unknown, tumor] = 0
+    sums = log_p.exp().flatten(2) @ known.to(log_p.dtype).flatten(1)[..., None]
+    size_p = (sums[..., 0] * silent).sum(0)
+    size_t = torch.bincount(target.flatten(), weight, channels)
     dice = (2 * overlap + SMOOTH) / (size_p + size_t + SMOOTH)
     present = size_t[1:] > 0
     if not bool(present.any()):

@@ -45,13 +45,13 @@ class SamplingSettings:
     """
 
     patches: tuple[tuple[int, int, int], ...] = (
-        (96, 160, 160),
-        (80, 144, 176),
-        (48, 176, 208),
-        (32, 176, 224),
-        (16, 192, 256),
+        (80, 128, 144),
+        (64, 144, 160),
+        (48, 144, 208),
+        (32, 160, 224),
+        (16, 192, 240),
     )
-    patch_weights: tuple[float, ...] = (0.4, 0.25, 0.15, 0.12, 0.08)
+    patch_weights: tuple[float, ...] = (0.4, 0.25, 0.17, 0.12, 0.06)
     foreground: float = 0.65
     negative: float = 0.06
 

@@ -1,0 +1,105 @@
+"""Removal of stray components, at the network's resolution, in millilitres.
+
+A component goes when it is small both in ml and against the largest of its organ; tumors only
+when they are tiny, because disease is often multifocal (largest-component rules delete it).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import ndimage
+
+from .labels import target_by_key
+
+DEFAULT_LEAST_ML = {
+    "liver": 20.0,
+    "right_kidney": 3.0,
+    "spleen": 3.0,
+    "pancreas": 1.0,
+    "aorta": 1.0,
+    "inferior_vena_cava": 1.0,
+    "right_adrenal_gland": 0.15,
+    "left_adrenal_gland": 0.15,
+    "gallbladder": 0.5,
+    "esophagus": 0.5,
+    "stomach": 3.0,
+    "duodenum": 1.0,
+    "left_kidney": 3.0,
+    "tumor": 0.1,
+}
+
+
+@dataclass(frozen=True)
+class CleanupSettings:
+    """Which components are kept.
+
+    Attributes
+    ----------
+    least_ml
+        Components at least this large are never removed for being a small share.
+    share
+        Smaller components stay when they have at least this share of the largest one.
+    vanish
+        An organ whose largest component is below this share of `least_ml` is removed whole.
+    largest_only
+        Keep only the largest component of every organ (P2, P4); tumors stay exempt.
+    """
+
+    least_ml: dict[str, float] = field(default_factory=lambda: dict(DEFAULT_LEAST_ML))
+    share: float = 0.1
+    vanish: float = 0.3
+    largest_only: bool = False
+
+
+def stray_voxels(
+    labels: np.ndarray,
+    voxel_ml: float,
+    keys: tuple[str, ...],
+    settings: CleanupSettings = CleanupSettings(),
+) -> np.ndarray:
+    """Mask of the voxels whose component should not be there.
+
+    Parameters
+    ----------
+    labels
+        (k, j, i) uint8 channel numbers: 0 background, n the n-th of `keys`.
+    voxel_ml
+        Volume of a voxel.
+    keys
+        Target keys in channel order.
+
+    Returns
+    -------
+    (k, j, i) bool.
+    """
+    stray = np.zeros(labels.shape, bool)
+    for channel, box in enumerate(ndimage.find_objects(labels, len(keys)), start=1):
+        if box is None:
+            continue
+        key = keys[channel - 1]
+        components, count = ndimage.label(labels[box] == channel, np.ones((3, 3, 3), bool))
+        sizes = np.bincount(components.ravel(), minlength=count + 1)[1:] * voxel_ml
+        remove = ~_kept(sizes, key, settings)
+        if remove.any():
+            stray[box] |= np.concatenate([[False], remove])[components]
+    return stray
+
+
+def _kept(sizes: np.ndarray, key: str, settings: CleanupSettings) -> np.ndarray:
+    least = settings.least_ml.get(key, 0.0)
+    if key == "tumor":
+        return sizes >= least
+    largest = sizes.max()
+    if largest < settings.vanish * least:
+        return np.zeros(sizes.shape, bool)
+    if settings.largest_only:
+        return np.arange(len(sizes)) == sizes.argmax()
+    return (sizes >= settings.share * largest) | (sizes >= least)
+
+
+def check_keys(settings: CleanupSettings) -> None:
+    """Raise `InputError` when a key of the settings is not a target."""
+    for key in settings.least_ml:
+        target_by_key(key)

@@ -1,0 +1,92 @@
+"""Where the abdomen is: one pass of a small network over the whole scan at about 6 mm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from .windows import Box
+
+TUBES = ("aorta", "inferior_vena_cava", "esophagus")
+"""Organs that run on into chest or pelvis; they do not say where the abdomen is."""
+
+
+@dataclass(frozen=True)
+class LocaliserSettings:
+    """When and how the region of interest is cut out.
+
+    Attributes
+    ----------
+    enabled
+        False computes the whole scan.
+    margin_mm
+        Added around the organs found, (k, j, i).
+    least_organ_ml
+        Coarse organs below this are taken for noise.
+    least_total_ml
+        With less than this of organs (tubes not counted) the scan shows no abdomen.
+    """
+
+    enabled: bool = True
+    margin_mm: tuple[float, float, float] = (36.0, 20.0, 20.0)
+    least_organ_ml: float = 3.0
+    least_total_ml: float = 40.0
+
+
+def organ_components(
+    labels: np.ndarray, keys: Sequence[str], voxel_ml: float, settings: LocaliserSettings
+) -> np.ndarray:
+    """Mask of believable organs other than tubes in a coarse label map.
+
+    Parameters
+    ----------
+    labels
+        (k, j, i) uint8 channel numbers, 0 background, n the n-th of `keys`.
+    keys
+        Target keys in channel order.
+    voxel_ml
+        Volume of a coarse voxel.
+
+    Returns
+    -------
+    (k, j, i) bool; all false when the scan shows no abdomen.
+    """
+    solid = np.isin(labels, [n for n, key in enumerate(keys, start=1) if key not in TUBES])
+    # Organs touch each other, so the abdomen is one component; stray spots elsewhere are not.
+    components, count = ndimage.label(solid, np.ones((3, 3, 3), bool))
+    if count == 0:
+        return solid
+    sizes = np.bincount(components.ravel())[1:] * voxel_ml
+    keep = sizes >= max(settings.least_organ_ml, 0.02 * sizes.max())
+    if sizes[keep].sum() < settings.least_total_ml:
+        return np.zeros_like(solid)
+    return np.concatenate([[False], keep])[components]
+
+
+def region_of_interest(
+    organs: np.ndarray, spacing: Sequence[float], shape: Sequence[int], margin_mm: Sequence[float]
+) -> Box:
+    """Box in the scan's own voxels around the coarse organ mask.
+
+    Parameters
+    ----------
+    organs
+        (k, j, i) bool, not empty, covering the same box as the scan.
+    spacing
+        Coarse grid's spacing (k, j, i) mm.
+    shape
+        Scan's voxels (k, j, i), canonical axes.
+    """
+    ranges = []
+    for axis in range(3):
+        others = tuple(a for a in range(3) if a != axis)
+        hits = np.flatnonzero(organs.any(axis=others))
+        grow = margin_mm[axis] / spacing[axis]
+        scale = shape[axis] / organs.shape[axis]
+        start = max(0, int(np.floor((hits[0] - grow) * scale)))
+        stop = min(shape[axis], int(np.ceil((hits[-1] + 1 + grow) * scale)))
+        ranges.append(slice(start, stop))
+    return (ranges[0], ranges[1], ranges[2])
