@@ -1,0 +1,67 @@
+"""Typed access to a ``vtkMRMLScriptedModuleNode``, and its connection to widgets.
+
+Written anew after Slicer's documentation and behavior; values are stored in the node exactly as
+Slicer stores them, so that a scene saved with one opens with the other. ``QColor`` parameters,
+``typing.Any`` and the making of widgets from types are not here.
+"""
+
+from .annotations import Default, findFirstAnnotation, splitAnnotations, unannotatedType
+from .connectors import (
+    Decimals,
+    GuiConnector,
+    SingleStep,
+    SlicerPackParameterNamePropertyName,
+    createGuiConnector,
+    parameterNodeGuiConnector,
+)
+from .formats import getNodeTypes, isNodeOrUnionOfNodes
+from .packs import FloatRange, isParameterPack, nestedParameterNames, parameterPack
+from .validators import (
+    Choice,
+    Exclude,
+    IsInstance,
+    Maximum,
+    Minimum,
+    NotNone,
+    RangeBounds,
+    Validator,
+    WithinRange,
+)
+from .wrapper import (
+    SlicerParameterNamePropertyName,
+    findChildWidgetForParameter,
+    isParameterNodeWrapper,
+    parameterNodeWrapper,
+)
+
+__all__ = [
+    "Choice",
+    "Decimals",
+    "Default",
+    "Exclude",
+    "FloatRange",
+    "GuiConnector",
+    "IsInstance",
+    "Maximum",
+    "Minimum",
+    "NotNone",
+    "RangeBounds",
+    "SingleStep",
+    "SlicerPackParameterNamePropertyName",
+    "SlicerParameterNamePropertyName",
+    "Validator",
+    "WithinRange",
+    "createGuiConnector",
+    "findChildWidgetForParameter",
+    "findFirstAnnotation",
+    "getNodeTypes",
+    "isNodeOrUnionOfNodes",
+    "isParameterNodeWrapper",
+    "isParameterPack",
+    "nestedParameterNames",
+    "parameterNodeGuiConnector",
+    "parameterNodeWrapper",
+    "parameterPack",
+    "splitAnnotations",
+    "unannotatedType",
+]

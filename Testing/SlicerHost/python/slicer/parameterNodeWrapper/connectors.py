@@ -1,0 +1,384 @@
+"""Widgets connected to parameters: which widget shows which type, and how."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import enum
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import ctk
+import qt
+
+import slicer
+
+from . import validators
+from .annotations import findFirstAnnotation, splitAnnotations, unannotatedType
+from .formats import getNodeTypes, isNodeOrUnionOfNodes
+from .packs import FloatRange
+
+SlicerPackParameterNamePropertyName = "SlicerPackParameterName"
+
+
+@dataclasses.dataclass
+class Decimals:
+    """How many digits a spin box or slider shows after the point."""
+
+    value: int
+
+
+@dataclasses.dataclass
+class SingleStep:
+    """How far one step of a spin box or slider goes."""
+
+    value: float
+
+
+class GuiConnector(abc.ABC):
+    """Reads a widget as a value, writes a value to it and tells when it changes."""
+
+    _signal = ""
+
+    def __init__(self, widget: Any = None) -> None:
+        self._widget = widget
+        self._callback: Callable[[], None] | None = None
+
+    @staticmethod
+    @abc.abstractmethod
+    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+        """Tell whether the widget can show the type."""
+
+    @classmethod
+    def create(cls, widget: Any, datatype: Any) -> GuiConnector:
+        """Make the connector of a widget."""
+        connector = cls(widget)
+        connector.prepare(*splitAnnotations(datatype))
+        return connector
+
+    def prepare(self, datatype: Any, annotations: tuple[Any, ...]) -> None:
+        """Set the widget up for the type."""
+
+    def onChanged(self, callback: Callable[[], None] | None) -> None:  # noqa: N802
+        """Call a function on every change; None stops it."""
+        self._callback = callback
+        if callback is None:
+            self._disconnect()
+        else:
+            self._connect()
+
+    def changed(self) -> None:
+        """Tell of a change."""
+        if self._callback:
+            self._callback()
+
+    def _connect(self) -> None:
+        if self._signal:
+            getattr(self._widget, self._signal).connect(self.changed)
+
+    def _disconnect(self) -> None:
+        if self._signal:
+            getattr(self._widget, self._signal).disconnect(self.changed)
+
+    def widget(self) -> Any:
+        """Give the widget."""
+        return self._widget
+
+    @abc.abstractmethod
+    def read(self) -> Any:
+        """Give the widget's value."""
+
+    @abc.abstractmethod
+    def write(self, value: Any) -> None:
+        """Show a value."""
+
+
+_connectors: list[Any] = []
+
+
+def parameterNodeGuiConnector(classtype: type | None = None) -> Any:  # noqa: N802
+    """Register a connector class."""
+
+    def register(cls: type) -> type:
+        _connectors.append(cls)
+        return cls
+
+    return register if classtype is None else register(classtype)
+
+
+def createGuiConnector(widget: Any, datatype: Any) -> GuiConnector:  # noqa: N802
+    """Give the connector of a widget and a type.
+
+    Raises
+    ------
+    RuntimeError
+        When no connector takes the two together.
+    """
+    for cls in _connectors:
+        if cls.canRepresent(widget, datatype):
+            return cls.create(widget, datatype)
+    raise RuntimeError(
+        f"Unable to create GUI connector from datatype '{datatype}' to widget type '{type(widget)}'."
+    )
+
+
+class _PropertyConnector(GuiConnector):
+    """A widget whose value is one of its properties."""
+
+    _property = ""
+
+    def read(self) -> Any:
+        """Give the property."""
+        return getattr(self._widget, self._property)
+
+    def write(self, value: Any) -> None:
+        """Set the property."""
+        setattr(self._widget, self._property, value)
+
+
+@parameterNodeGuiConnector
+class _CheckBox(_PropertyConnector):
+    _property, _signal = "checked", "stateChanged"
+
+    @staticmethod
+    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+        boxes = (qt.QCheckBox, ctk.ctkCheckBox)
+        return unannotatedType(datatype) is bool and type(widget) in boxes
+
+
+@parameterNodeGuiConnector
+class _PushButton(_PropertyConnector):
+    _property, _signal = "checked", "toggled"
+
+    @staticmethod
+    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+        buttons = (qt.QPushButton, ctk.ctkCheckablePushButton)
+        return unannotatedType(datatype) is bool and type(widget) in buttons
+
+    def prepare(self, datatype: Any, annotations: tuple[Any, ...]) -> None:
+        self._widget.checkable = True
+
+
+class _Number(_PropertyConnector):
+    _property, _signal = "value", "valueChanged"
+
+    def _bounds(self, annotations: tuple[Any, ...]) -> tuple[Any, Any]:
+        within = findFirstAnnotation(annotations, validators.WithinRange)
+        low = within or findFirstAnnotation(annotations, validators.Minimum)
+        high = within or findFirstAnnotation(annotations, validators.Maximum)
+        return low and low.minimum, high and high.maximum
+
+    def _step(self, annotations: tuple[Any, ...]) -> None:
+        step = findFirstAnnotation(annotations, SingleStep)
+        if step is not None:
+            self._widget.singleStep = step.value
+
+
+@parameterNodeGuiConnector
+class _Integer(_Number):
+    @staticmethod
+    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+        return unannotatedType(datatype) is int and type(widget) in (qt.QSlider, qt.QSpinBox)
+
+    def prepare(self, datatype: Any, annotations: tuple[Any, ...]) -> None:
+        self._step(annotations)
+        low, high = self._bounds(annotations)
+        if isinstance(self._widget, qt.QSlider) and None in (low, high):
+            raise RuntimeError("A QSlider needs an int type with bounds.")
+        self._widget.setMinimum(-(2**31) if low is None else low)
+        self._widget.setMaximum(2**31 - 1 if high is None else high)
+
+
+@parameterNodeGuiConnector
+class _Real(_Number):
+    @staticmethod
+    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+        return unannotatedType(datatype) in (float, int) and type(widget) in (
+            qt.QDoubleSpinBox,
+            ctk.ctkSliderWidget,
+            ctk.ctkDoubleSlider,
+            ctk.ctkDoubleSpinBox,
+            slicer.qMRMLSliderWidget,
+            slicer.qMRMLSpinBox,
+        )
+
+    def prepare(self, datatype: Any, annotations: tuple[Any, ...]) -> None:
+        self._integer = datatype is int
+        decimals = findFirstAnnotation(annotations, Decimals)
+        if not isinstance(self._widget, ctk.ctkDoubleSlider):
+            if self._integer:
+                self._widget.decimals = 0
+            elif decimals is not None:
+                self._widget.decimals = decimals.value
+        self._step(annotations)
+        low, high = self._bounds(annotations)
+        if isinstance(self._widget, ctk.ctkSliderWidget) and None in (low, high):
+            raise RuntimeError("A ctkSliderWidget needs a number type with bounds.")
+        self._widget.minimum = float("-inf") if low is None else low
+        self._widget.maximum = float("inf") if high is None else high
+
+    def read(self) -> Any:
+        value = self._widget.value
+        return int(value) if self._integer else value
+
+
+class _Combo(GuiConnector):
+    _signal = "currentIndexChanged"
+    _items: list[tuple[str, Any]]
+
+    def read(self) -> Any:
+        return self._items[self._widget.currentIndex][1]
+
+    def write(self, value: Any) -> None:
+        for index, (_, item) in enumerate(self._items):
+            if item == value:
+                self._widget.currentIndex = index
+                return
+        raise ValueError(f"Unable to find value {value} in {[item for _, item in self._items]}")
+
+
+@parameterNodeGuiConnector
+class _ChoiceCombo(_Combo):
+    @staticmethod
+    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+        plain = unannotatedType(datatype) in (int, float, str, bool)
+        return plain and type(widget) in (qt.QComboBox, ctk.ctkComboBox)
+
+    def prepare(self, datatype: Any, annotations: tuple[Any, ...]) -> None:
+        choice = findFirstAnnotation(annotations, validators.Choice)
+        if choice is None:
+            raise RuntimeError("A combo box needs the Choice annotation.")
+        self._items = [(str(value), value) for value in choice.choices]
+        self._widget.clear()
+        for text, _ in self._items:
+            self._widget.addItem(text)
+
+
+@parameterNodeGuiConnector
+class _EnumCombo(_Combo):
+    @staticmethod
+    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+        plain = unannotatedType(datatype)
+        is_enum = isinstance(plain, type) and issubclass(plain, enum.Enum)
+        return is_enum and type(widget) in (qt.QComboBox, ctk.ctkComboBox)
+
+    def prepare(self, datatype: Any, annotations: tuple[Any, ...]) -> None:
+        label = getattr(datatype, "label", lambda member: member.name)
+        self._items = [(label(member), member) for member in datatype]
+        chosen = self.read()
+        self._widget.clear()
+        for text, _ in self._items:
+            self._widget.addItem(text)
+        self.write(chosen)
+
+
+@parameterNodeGuiConnector
+class _LineEdit(_PropertyConnector):
+    _property, _signal = "text", "textChanged"
+
+    @staticmethod
+    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+        return unannotatedType(datatype) is str and type(widget) == qt.QLineEdit
+
+    def write(self, value: str) -> None:
+        if value != self._widget.text:  # writing moves the cursor
+            self._widget.text = value
+
+
+@parameterNodeGuiConnector
+class _Label(_PropertyConnector):
+    _property = "text"
+
+    @staticmethod
+    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+        return unannotatedType(datatype) is str and type(widget) == qt.QLabel
+
+
+@parameterNodeGuiConnector
+class _TextEdit(GuiConnector):
+    _signal = "textChanged"
+
+    @staticmethod
+    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+        return unannotatedType(datatype) is str and type(widget) == qt.QTextEdit
+
+    def read(self) -> str:
+        return self._widget.toPlainText()
+
+    def write(self, value: str) -> None:
+        self._widget.setPlainText(value)
+
+
+@parameterNodeGuiConnector
+class _Range(GuiConnector):
+    _signal = "valuesChanged"
+
+    @staticmethod
+    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+        ranges = (ctk.ctkRangeWidget, slicer.qMRMLRangeWidget)
+        return unannotatedType(datatype) is FloatRange and type(widget) in ranges
+
+    def prepare(self, datatype: Any, annotations: tuple[Any, ...]) -> None:
+        bounds = findFirstAnnotation(annotations, validators.RangeBounds)
+        if bounds is None:
+            raise RuntimeError("A range widget needs the RangeBounds annotation.")
+        self._widget.minimum, self._widget.maximum = bounds.minimum, bounds.maximum
+
+    def read(self) -> FloatRange:
+        return FloatRange(self._widget.minimumValue, self._widget.maximumValue)
+
+    def write(self, value: FloatRange) -> None:
+        self._widget.setValues(value.minimum, value.maximum)
+
+
+class _PathConnector(_PropertyConnector):
+    def prepare(self, datatype: Any, annotations: tuple[Any, ...]) -> None:
+        self._path = datatype
+
+    def read(self) -> Any:
+        return self._path(super().read())
+
+    def write(self, value: Any) -> None:
+        super().write(str(value))
+
+
+def _is_path(datatype: Any) -> bool:
+    plain = unannotatedType(datatype)
+    return isinstance(plain, type) and issubclass(plain, pathlib.PurePath)
+
+
+@parameterNodeGuiConnector
+class _PathLineEdit(_PathConnector):
+    _property, _signal = "currentPath", "currentPathChanged"
+
+    @staticmethod
+    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+        return _is_path(datatype) and type(widget) == ctk.ctkPathLineEdit
+
+
+@parameterNodeGuiConnector
+class _DirectoryButton(_PathConnector):
+    _property, _signal = "directory", "directoryChanged"
+
+    @staticmethod
+    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+        return _is_path(datatype) and type(widget) == ctk.ctkDirectoryButton
+
+
+@parameterNodeGuiConnector
+class _NodeCombo(GuiConnector):
+    _signal = "currentNodeChanged"
+
+    @staticmethod
+    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+        return type(widget) == slicer.qMRMLNodeComboBox and isNodeOrUnionOfNodes(datatype)
+
+    def prepare(self, datatype: Any, annotations: tuple[Any, ...]) -> None:
+        self._widget.nodeTypes = getNodeTypes(datatype)
+
+    def read(self) -> Any:
+        return self._widget.currentNode()
+
+    def write(self, value: Any) -> None:
+        self._widget.setCurrentNode(value)

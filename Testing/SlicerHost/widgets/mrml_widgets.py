@@ -1,0 +1,294 @@
+"""MRML widgets: the base widget, the 3D button, the tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import vtk
+from PySide6 import QtCore, QtGui, QtWidgets
+
+import slicer
+from SlicerHost.pythonqt.wrapper import invokable
+from SlicerHost.widgets.ctk_widgets import ctkMenuButton
+from SlicerHost.widgets.ctk_values import ctkDoubleSpinBox, ctkRangeWidget, ctkSliderWidget
+from SlicerHost.widgets.declaring import stored
+from SlicerHost.widgets.mrml_observing import Observers
+
+
+class qMRMLWidget(QtWidgets.QWidget):  # noqa: N801
+    """A widget that knows the scene and passes it on."""
+
+    mrmlSceneChanged = QtCore.Signal(object)  # noqa: N815
+    cpp_signals = {"mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged"}
+
+    def __init__(self, parent: QtWidgets.QWidget | None = None):
+        super().__init__(parent)
+        self._scene: Any = None
+
+    @invokable
+    def mrmlScene(self) -> Any:  # noqa: N802
+        """Give the scene."""
+        return self._scene
+
+    @invokable
+    def setMRMLScene(self, scene: Any) -> None:  # noqa: N802
+        """Set the scene and tell the widgets connected to it."""
+        if scene is not self._scene:
+            self._scene = scene
+            self.mrmlSceneChanged.emit(scene)
+
+
+class qMRMLSliderWidget(ctkSliderWidget):  # noqa: N801
+    """A slider that knows the scene; units are not modelled."""
+
+    quantity = stored(str, "quantity", "")
+
+    @invokable
+    def setMRMLScene(self, scene: Any) -> None:  # noqa: N802
+        """Take the scene."""
+
+
+class qMRMLSpinBox(ctkDoubleSpinBox):  # noqa: N801
+    """A spin box that knows the scene; units are not modelled."""
+
+    quantity = stored(str, "quantity", "")
+
+    @invokable
+    def setMRMLScene(self, scene: Any) -> None:  # noqa: N802
+        """Take the scene."""
+
+
+class qMRMLRangeWidget(ctkRangeWidget):  # noqa: N801
+    """A range that knows the scene."""
+
+    @invokable
+    def setMRMLScene(self, scene: Any) -> None:  # noqa: N802
+        """Take the scene."""
+
+
+class qMRMLSegmentationShow3DButton(ctkMenuButton):  # noqa: N801
+    """Makes and shows the closed surface of a segmentation, or takes it away."""
+
+    locked = stored(bool, "locked", False)
+
+    def __init__(self, parent: QtWidgets.QWidget | None = None):
+        super().__init__(parent)
+        self._node: Any = None
+        self._observers = Observers(self)
+        self.setText("Show 3D")
+        self.setCheckable(True)
+        self.setEnabled(False)
+        self.clicked.connect(self._on_clicked)
+
+    @invokable
+    def segmentationNode(self) -> Any:  # noqa: N802
+        """Give the segmentation."""
+        return self._node
+
+    @invokable
+    def setSegmentationNode(self, node: Any) -> None:  # noqa: N802
+        """Set the segmentation."""
+        self._observers.clear()
+        self._node = node
+        if node is not None:
+            self._observers.add(node, slicer.vtkMRMLDisplayableNode.DisplayModifiedEvent, "_refresh")
+            self._observers.add(
+                node.GetSegmentation(),
+                slicer.vtkSegmentation.ContainedRepresentationNamesModified,
+                "_refresh",
+            )
+            self._observers.add(
+                node.GetSegmentation(), slicer.vtkSegmentation.SegmentAdded, "_refresh"
+            )
+        self._refresh()
+
+    def _has_surface(self) -> bool:
+        name = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+        return self._node.GetSegmentation().ContainsRepresentation(name)
+
+    def _refresh(self) -> None:
+        usable = self._node is not None and self._node.GetSegmentation().GetNumberOfSegments() > 0
+        self.setEnabled(usable)
+        display = self._node.GetDisplayNode() if usable else None
+        with QtCore.QSignalBlocker(self):
+            self.setChecked(
+                bool(usable and self._has_surface() and display and display.GetVisibility3D())
+            )
+
+    def _on_clicked(self, on: bool) -> None:
+        if self._node is None or self.property("locked"):
+            return
+        if on:
+            self._node.CreateClosedSurfaceRepresentation()
+            if self._node.GetDisplayNode() is None:
+                self._node.CreateDefaultDisplayNodes()
+            self._node.GetDisplayNode().SetVisibility3D(True)
+        else:
+            self._node.RemoveClosedSurfaceRepresentation()
+        self._refresh()
+
+
+class qMRMLTableView(QtWidgets.QTableView):  # noqa: N801
+    """Shows a table node."""
+
+    mrmlSceneChanged = QtCore.Signal(object)  # noqa: N815
+    selectionChangedSignal = QtCore.Signal()  # noqa: N815
+    cpp_signals = {
+        "mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged",
+        "selectionChanged()": "selectionChangedSignal",
+    }
+
+    transposed = stored(bool, "transposed", False, then="_on_option")
+    firstRowLocked = stored(bool, "firstRowLocked", False, then="_on_option")  # noqa: N815
+    firstColumnLocked = stored(bool, "firstColumnLocked", False, then="_on_option")  # noqa: N815
+
+    def __init__(self, parent: QtWidgets.QWidget | None = None):
+        super().__init__(parent)
+        self._scene: Any = None
+        self._node: Any = None
+        self._observers = Observers(self)
+        self.setModel(QtGui.QStandardItemModel(self))
+
+    def _on_option(self, _: bool) -> None:
+        self._refresh()
+
+    @invokable
+    def mrmlScene(self) -> Any:  # noqa: N802
+        """Give the scene."""
+        return self._scene
+
+    @invokable
+    def setMRMLScene(self, scene: Any) -> None:  # noqa: N802
+        """Set the scene; another scene forgets the table."""
+        if scene is not self._scene:
+            self._scene = scene
+            self.setMRMLTableNode(None)
+            self.mrmlSceneChanged.emit(scene)
+
+    @invokable
+    def mrmlTableNode(self) -> Any:  # noqa: N802
+        """Give the table node."""
+        return self._node
+
+    @invokable
+    def setMRMLTableNode(self, node: Any) -> None:  # noqa: N802
+        """Show another table node."""
+        self._observers.clear()
+        self._node = node
+        if node is not None:
+            self._observers.add(node, vtk.vtkCommand.ModifiedEvent, "_refresh")
+        self._refresh()
+
+    @invokable
+    def tableModel(self) -> QtGui.QStandardItemModel:  # noqa: N802
+        """Give the model the view shows."""
+        return self.model()
+
+    def _refresh(self) -> None:
+        model = self.model()
+        model.clear()
+        if self._node is None:
+            return
+        table = self._node.GetTable()
+        rows, columns = table.GetNumberOfRows(), table.GetNumberOfColumns()
+        names = [table.GetColumnName(column) for column in range(columns)]
+        editable = not self._node.GetLocked()
+        grid = [
+            [table.GetValue(row, column).ToString() for column in range(columns)]
+            for row in range(rows)
+        ]
+        if not self._node.GetUseColumnTitleAsColumnHeader():
+            grid.insert(0, names)
+        else:
+            model.setHorizontalHeaderLabels(names)
+        for row, texts in enumerate(grid):
+            for column, text in enumerate(texts):
+                item = QtGui.QStandardItem(text)
+                item.setEditable(editable)
+                model.setItem(row, column, item)
+
+
+class qMRMLSegmentsTableView(qMRMLWidget):
+    """Lists the segments of a segmentation with color and visibility."""
+
+    selectionChanged = QtCore.Signal(QtCore.QItemSelection, QtCore.QItemSelection)  # noqa: N815
+
+    headerVisible = stored(bool, "headerVisible", True, then="_on_option")  # noqa: N815
+    readOnly = stored(bool, "readOnly", False)  # noqa: N815
+    selectionMode = stored(int, "selectionMode", 3)  # noqa: N815
+    opacityColumnVisible = stored(bool, "opacityColumnVisible", True)  # noqa: N815
+    colorColumnVisible = stored(bool, "colorColumnVisible", True)  # noqa: N815
+    visibilityColumnVisible = stored(bool, "visibilityColumnVisible", True)  # noqa: N815
+    statusColumnVisible = stored(bool, "statusColumnVisible", True)  # noqa: N815
+    layerColumnVisible = stored(bool, "layerColumnVisible", False)  # noqa: N815
+    filterBarVisible = stored(bool, "filterBarVisible", False)  # noqa: N815
+    segmentCount = QtCore.Property(int, lambda self: self._table.rowCount())  # noqa: N815
+
+    def __init__(self, parent: QtWidgets.QWidget | None = None):
+        super().__init__(parent)
+        self._node: Any = None
+        self._observers = Observers(self)
+        self._table = QtWidgets.QTableWidget(0, 3, self)
+        self._table.setHorizontalHeaderLabels(["Visible", "Color", "Name"])
+        self._table.horizontalHeader().setStretchLastSection(True)
+        self._table.verticalHeader().hide()
+        self._table.setSelectionBehavior(QtWidgets.QAbstractItemView.SelectionBehavior.SelectRows)
+        self._table.selectionModel().selectionChanged.connect(self.selectionChanged)
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._table)
+
+    def _on_option(self, visible: bool) -> None:
+        self._table.horizontalHeader().setVisible(visible)
+
+    @invokable
+    def segmentationNode(self) -> Any:  # noqa: N802
+        """Give the segmentation."""
+        return self._node
+
+    @invokable
+    def setSegmentationNode(self, node: Any) -> None:  # noqa: N802
+        """Show another segmentation."""
+        self._observers.clear()
+        self._node = node
+        if node is not None:
+            for event in ("SegmentAdded", "SegmentRemoved", "SegmentModified"):
+                self._observers.add(
+                    node.GetSegmentation(), getattr(slicer.vtkSegmentation, event), "_refresh"
+                )
+        self._refresh()
+
+    @invokable
+    def selectedSegmentIDs(self) -> list[str]:  # noqa: N802
+        """Give the ids of the selected segments."""
+        rows = sorted({index.row() for index in self._table.selectedIndexes()})
+        return [self.segmentIDForRow(row) for row in rows]
+
+    @invokable
+    def setSelectedSegmentIDs(self, ids: list[str]) -> None:  # noqa: N802
+        """Select segments."""
+        self._table.clearSelection()
+        for row in range(self._table.rowCount()):
+            if self.segmentIDForRow(row) in ids:
+                self._table.selectRow(row)
+
+    @invokable
+    def segmentIDForRow(self, row: int) -> str:  # noqa: N802
+        """Give the id of the segment in a row."""
+        return self._table.item(row, 2).data(QtCore.Qt.ItemDataRole.UserRole)
+
+    def _refresh(self) -> None:
+        segmentation = self._node.GetSegmentation() if self._node is not None else None
+        ids = segmentation.GetSegmentIDs() if segmentation is not None else ()
+        self._table.setRowCount(len(ids))
+        display = self._node.GetDisplayNode() if self._node is not None else None
+        for row, segment_id in enumerate(ids):
+            segment = segmentation.GetSegment(segment_id)
+            shown = display is None or display.GetSegmentVisibility(segment_id)
+            self._table.setItem(row, 0, QtWidgets.QTableWidgetItem("yes" if shown else "no"))
+            color = QtWidgets.QTableWidgetItem()
+            color.setBackground(QtGui.QColor.fromRgbF(*segment.GetColor()))
+            self._table.setItem(row, 1, color)
+            name = QtWidgets.QTableWidgetItem(segment.GetName())
+            name.setData(QtCore.Qt.ItemDataRole.UserRole, segment_id)
+            self._table.setItem(row, 2, name)
