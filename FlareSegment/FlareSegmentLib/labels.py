@@ -68,21 +68,19 @@ class Target:
     cut_to_reference: bool
 
 
-def _code(entry: dict[str, str] | None) -> Code | None:
-    return None if entry is None else Code(entry["scheme"], entry["value"], entry["meaning"])
+def _code(entry: dict[str, str]) -> Code:
+    return Code(entry["scheme"], entry["value"], entry["meaning"])
 
 
 def _target(entry: dict[str, Any]) -> Target:
-    category, type_ = _code(entry["category"]), _code(entry["type"])
-    assert category is not None and type_ is not None
     red, green, blue = entry["color"]
     return Target(
         id=entry["id"],
         key=entry["key"],
         name=entry["name"],
-        category=category,
-        type=type_,
-        modifier=_code(entry["modifier"]),
+        category=_code(entry["category"]),
+        type=_code(entry["type"]),
+        modifier=_code(entry["modifier"]) if entry["modifier"] else None,
         color=(red, green, blue),
         nsd_tolerance_mm=float(entry["nsd_tolerance_mm"]),
         cut_to_reference=entry["cut_to_reference"],
@@ -121,7 +119,9 @@ def target_by_id(label: int) -> Target:
     for target in targets():
         if target.id == label:
             return target
-    raise InputError(f"{label} is not a target's label value. The values are 1 to {len(targets())}.")
+    raise InputError(
+        f"{label} is not a target's label value. The values are 1 to {len(targets())}."
+    )
 
 
 def parse_targets(text: str | Iterable[str] | None) -> tuple[str, ...]:

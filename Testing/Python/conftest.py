@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,3 +55,45 @@ def shared_data() -> Path:
 def shared_teachers() -> Path:
     """Folder of other people's trained networks; the test is skipped where it is absent."""
     return _shared("teachers")
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model bundle with random weights: the whole engine runs on it in a fraction of a second."""
+    import torch
+
+    from FlareSegmentLib.bundle import IntensityStatistics, ModelInfo, NetworkEntry, save_bundle
+    from FlareSegmentLib.labels import targets
+    from FlareSegmentLib.network import build_network
+
+    arguments = {"channels": 15, "widths": [4, 8], "stem_stride": [1, 1, 1], "convolutions": 1}
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        weights = build_network("SubvoxelUNet", arguments).state_dict()
+    entry = NetworkEntry(
+        name="SubvoxelUNet",
+        arguments=arguments,
+        weights="weights.pt",
+        sha256="",
+        spacing=(6.0, 6.0, 6.0),
+        patch=(32, 32, 32),
+        intensity=IntensityStatistics(-200.0, 300.0, 50.0, 100.0),
+    )
+    keys = tuple(target.key for target in targets())
+    info = ModelInfo("random", "1", keys, "softmax", entry, facts={"license": "none, random"})
+    folder = tmp_path_factory.mktemp("models") / "random"
+    save_bundle(folder, info, weights)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_ct() -> np.ndarray:
+    """A body of soft tissue with bone and a table in air: (k, j, i) int16 HU, 24 x 32 x 40."""
+    k, j, i = np.meshgrid(*(np.linspace(-1, 1, n) for n in (24, 32, 40)), indexing="ij")
+    hu = np.full(k.shape, -1000.0)
+    hu[(j / 0.75) ** 2 + (i / 0.85) ** 2 < 1] = -80
+    hu[(j / 0.65) ** 2 + (i / 0.75) ** 2 < 1] = 40
+    hu[(j / 0.4) ** 2 + ((i + 0.3) / 0.4) ** 2 + (k / 0.8) ** 2 < 1] = 110
+    hu[((j - 0.45) / 0.15) ** 2 + (i / 0.12) ** 2 < 1] = 500
+    noise = np.random.default_rng(0).normal(0, 10, hu.shape)
+    return np.clip(hu + noise, -1024, 3071).astype(np.int16)
