@@ -70,7 +70,8 @@ class BundleEngine:
     def warm_up(self, model: Path | None, device: str) -> Message:
         """Load the bundle and move it to the device."""
         segmenter = self._load(model, device)
-        return {"model": segmenter.bundle.name}
+        segmenter.warm_up()
+        return {"model": segmenter.bundle.name, "device": str(segmenter.device)}
 
     def segment(
         self,
@@ -183,7 +184,8 @@ class Worker:
     def _segment(self, request: Message) -> Message:
         number = int(request["id"])
         volume = Volume(
-            np.load(request["input"], mmap_mode="r"),
+            # Copy on write: torch dislikes arrays that cannot be written, and the file must stay.
+            np.load(request["input"], mmap_mode="c"),
             np.array(request["affine"], dtype=np.float64),
             request["name"],
         )
@@ -265,7 +267,7 @@ def _extent(labels: np.ndarray) -> list[list[int]] | None:
     if planes.size == 0:
         return None
     slab = labels[planes[0] : planes[-1] + 1]
-    face: np.ndarray = slab.any(axis=0)
+    face = np.asarray(slab.any(axis=0))
     bounds = [planes, np.flatnonzero(face.any(axis=1)), np.flatnonzero(face.any(axis=0))]
     return [[int(b[0]), int(b[-1]) + 1] for b in bounds]
 
@@ -288,14 +290,15 @@ def serve(engine: Engine, arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--exchange", type=Path, required=True, help="folder of the arrays")
     options = parser.parse_args(arguments)
     events = reserve_standard_output()
-    _log_to(sys.stderr)
+    log_to(sys.stderr)
     # Ctrl-C in the console that Slicer was started from reaches every process of it; the client
     # alone decides when the worker leaves.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Worker(engine, sys.stdin.buffer, events, options.exchange).run()
 
 
-def _log_to(stream: TextIO) -> None:
+def log_to(stream: TextIO) -> None:
+    """Send the log to `stream`, in UTF-8 whatever the locale."""
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     logging.basicConfig(stream=stream, level=logging.INFO, format="%(levelname)s %(message)s")

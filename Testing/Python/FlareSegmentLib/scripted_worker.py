@@ -24,7 +24,10 @@ from FlareSegmentLib.volume import LabelMap
 
 
 class ScriptedEngine:
-    """Labels everything above 0 HU as liver, after doing what the volume's name says."""
+    """Does what the volume's name says, then labels voxels.
+
+    Everything above 0 HU is liver, but 1001 HU to 1014 HU are the targets 1 to 14.
+    """
 
     def __init__(self) -> None:
         self.loads = 0
@@ -63,9 +66,13 @@ class ScriptedEngine:
             os.kill(os.getpid(), signal.SIGSEGV)
         elif volume.name == "exit":
             os._exit(3)
-        labels = (np.asarray(volume.array) > 0).astype(np.uint8)
+        keys = tuple(targets or [target.key for target in labels.targets()])
+        array = np.asarray(volume.array)
+        result = (array > 0).astype(np.uint8)
+        for target in labels.targets():
+            result[array == 1000 + target.id] = target.id if target.key in keys else 0
         monitor.step("write", 1.0)
-        return LabelMap(labels, volume.affine, tuple(targets or ("liver",)), {"pid": os.getpid()})
+        return LabelMap(result, volume.affine, keys, {"pid": os.getpid(), "notes": []})
 
 
 if __name__ == "__main__":
