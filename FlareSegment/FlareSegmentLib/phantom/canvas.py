@@ -75,7 +75,7 @@ class Warp:
         return np.where(u < 1, near, far).astype(np.float32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Solid:
     """A shape on a canvas: the block around it, its coordinates, its signed distance (mm) there."""
 

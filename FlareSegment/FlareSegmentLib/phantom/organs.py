@@ -14,6 +14,7 @@ from .shapes import (
     difference,
     ellipsoid,
     half_space,
+    intersection,
     roughened,
     spline,
     tube,
@@ -106,7 +107,7 @@ def paint_kidneys(scene: Scene) -> None:
             side * float(rng.normal(-10, 4)),
             side * float(rng.normal(38, 8)),
         )
-        radii = scene.sized(key, (32.5, 25.5, 55))
+        radii = scene.sized(key, (33.5, 26.5, 56))
         out = lie @ np.array([side * -1.0, 0, 0])  # towards the hilum: medially and to the front
         out = out * np.sign(-side * out[0])
         hilum = center + out * radii[0]
@@ -165,31 +166,25 @@ def attenuate(scene: Scene) -> float:
 
 
 def paint_adrenals(scene: Scene) -> None:
-    """Adrenal glands: a thin body in front, two limbs that part towards the back (V or Y)."""
+    """Adrenal glands: two thin limbs that part from a ridge in front towards the back (V or Y)."""
     for side, key, label, top, low in (
-        (-1, "right_adrenal_gland", 7, 74, 38), (1, "left_adrenal_gland", 8, 64, 27),
-    ):  # fmt: skip
-        center = scene.moved(
-            key, [np.array((side * 36, 0 if side < 0 else -6, 0.5 * (top + low)))]
-        )[0]
-        half = float(scene.sized(key, (top - low) / 2))
-        size = scene.patient.size[key]
-        sheets = []
-        for lean, long in ((-20, 21.0), (26, 19.0)):
-            angle = np.deg2rad(lean * -side)
-            way = np.array([np.sin(angle), np.cos(angle), 0.0])
-            for level in np.linspace(-0.9, 0.9, 9):
-                start = center + (0, -3.5 - 1.5 * level, level * half)
-                reach = long * size * np.sqrt(1 - 0.75 * level**2)
-                bow = np.cross(way, (0, 0, 1)) * 1.5
-                sheets.append(
-                    tube(
-                        [start, start + way * reach * 0.5 + bow, start + way * reach],
-                        [2.3, 2.2, 1.7],
-                    )
-                )
-        shape = union(*sheets, blend=1.5)
-        scene.organ(key, label, shape, scene.hu("adrenal_gland"), 0.4, None, 3.0)
+        (-1, "right_adrenal_gland", 7, 74, 38),
+        (1, "left_adrenal_gland", 8, 64, 27),
+    ):
+        middle = (side * 36, 0 if side < 0 else -6, 0.5 * (top + low))
+        center = scene.moved(key, [middle])[0]
+        half, thick = scene.sized(key, (0.5 * (top - low), 2.15))
+        limbs = []
+        for lean, long in ((-20, 22.0), (26, 20.0)):
+            angle = np.deg2rad(-side * lean)
+            reach = long * scene.patient.size[key] / 2
+            heart = center + reach * np.array([np.sin(angle), np.cos(angle), 0.0]) + (0, -4, 0)
+            lie = turn(x_deg=-6, z_deg=-np.rad2deg(angle))
+            plate = box(heart, (thick, reach + 2, half), 0.9 * thick, lie)
+            limbs.append(intersection(plate, ellipsoid(heart, (30, reach + 4, half + 1), lie)))
+        ridge = tube([center + (0, -3, -0.8 * half), center + (0, -4, 0.8 * half)], 1.2 * thick)
+        shape = union(ridge, *limbs, blend=2.0)
+        scene.organ(key, label, shape, scene.hu("adrenal_gland"), 0.3, None, 3.0)
 
 
 def paint_liver(scene: Scene) -> None:
@@ -203,7 +198,9 @@ def paint_liver(scene: Scene) -> None:
     visceral = (
         ellipsoid(center + (-8, -22, 2), (58, 50, 46), turn(0, 28, 0)),
         ellipsoid(center + (-42, -30, -52), (58, 90, 62), turn(0, 24, 0)),
-        ellipsoid((-70, 26, -2), (33, 33, 54), turn(0, 10, 0)),
+        ellipsoid(center + (-12, -78, 4), (66, 54, 38)),
+        ellipsoid((-62, 30, -2), (42, 36, 55), turn(0, 10, 0)),
+        ellipsoid((-30, 34, 48), (24, 34, 44)),
         ellipsoid((52, -22, 62), (46, 46, 42)),
     )
     body = difference(union(right, lobe, blend=30), *visceral, blend=12)
@@ -249,7 +246,7 @@ def _paint_liver_vessels(scene: Scene, liver: Solid, center: np.ndarray) -> None
 def paint_gallbladder(scene: Scene) -> None:
     """Gallbladder in its fossa under the liver; it is cut out of the liver."""
     rng = scene.rng
-    neck, tip = scene.moved("gallbladder", [(-62, -46, 34), (-86, -80, 6)])
+    neck, tip = scene.moved("gallbladder", [(-62, -46, 30), (-86, -80, 0)])
     length = float(rng.uniform(0.75, 1.05))
     tip = neck + (tip - neck) * length
     middle = neck + (tip - neck) * 0.6
@@ -272,10 +269,10 @@ def paint_spleen(scene: Scene) -> None:
     """Spleen along the tenth rib under the left dome, hollow towards kidney and stomach."""
     center = scene.moved("spleen", [(102, 24, 63)])[0]
     lie = turn(-28, -16, -32)
-    radii = scene.sized("spleen", (31, 48, 56))
-    hollow = ellipsoid(center + (-32, -22, -2), (28, 44, 60), turn(-20, -10, -20))
+    radii = scene.sized("spleen", (36, 51, 58))
+    hollow = ellipsoid(center + (-36, -24, -2), (27, 44, 60), turn(-20, -10, -20))
     spleen = difference(
-        ellipsoid(center, radii, lie), hollow, ellipsoid((74, 20, 2), (32, 32, 56)), blend=10
+        ellipsoid(center, radii, lie), hollow, ellipsoid((72, 20, 2), (31, 31, 54)), blend=10
     )
     uneven = 14.0 if scene.phase == "arterial" else 2.5
     scene.organ("spleen", 3, spleen, scene.hu("spleen"), 0.6, scene.abdomen(0.5), uneven)
@@ -285,21 +282,21 @@ def paint_esophagus_and_stomach(scene: Scene) -> None:
     """Esophagus through the hiatus to the cardia; stomach with wall, fluid, food and gas."""
     rng, canvas = scene.rng, scene.canvas
     smooth = spline(ESOPHAGUS_COURSE, 3)
-    fill = float(rng.uniform(0.82, 1.12))
+    fill = float(rng.uniform(0.78, 1.03))
     course = scene.moved(
         "stomach",
         [
-            (62, 0, 84),
-            (66, -8, 72),
-            (68, -30, 58),
-            (66, -56, 44),
+            (62, 0, 87),
+            (66, -12, 76),
+            (68, -38, 60),
+            (64, -62, 45),
             (52, -78, 30),
             (24, -86, 22),
             (-4, -80, 22),
             (-26, -68, 26),
         ],
     )
-    radii = scene.sized("stomach", np.array([27, 36, 35, 30, 25, 21, 16, 10.0]) * fill)
+    radii = scene.sized("stomach", np.array([27, 35, 33, 29, 25, 21, 16, 10.0]) * fill)
     curve = spline(np.hstack([course, radii[:, None]]), 4)
     body = roughened(tube(curve[:, :3], curve[:, 3]), 1.5, 30, int(rng.integers(1 << 30)))
     solid = scene.organ("stomach", 11, body, scene.hu("stomach_wall"), 0.8, scene.abdomen(1.5), 3.0)
@@ -353,8 +350,8 @@ def paint_pancreas_and_duodenum(scene: Scene) -> None:
             (-20, -48, 16),
             (-2, -54, 24),
             (20, -54, 34),
-            (44, -42, 42),
-            (68, -22, 46),
+            (44, -36, 40),
+            (68, -16, 44),
             (86, -2, 48),
         ],
     )

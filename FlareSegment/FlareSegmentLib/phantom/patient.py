@@ -173,7 +173,7 @@ def random_patient(rng: np.random.Generator) -> Patient:
     size = {}
     for key, (median, low, high) in VOLUME_ML.items():
         spread = np.log(high / low) / 2.56 / 3
-        size[key] = float(np.clip(np.exp(rng.normal(0, 0.8 * spread)), 0.82, 1.22))
+        size[key] = float(np.clip(np.exp(rng.normal(0, 0.8 * spread)), 0.86, 1.16))
         assert low < median < high
     return Patient(
         scale=scale,

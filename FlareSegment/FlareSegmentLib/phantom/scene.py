@@ -72,7 +72,7 @@ def diaphragm() -> Shape:
     """The space below the diaphragm: right dome, lower left dome, saddle under the heart."""
     return union(
         ellipsoid((-66, -24, 22), (80, 92, 103)),
-        ellipsoid((68, -15, 16), (77, 94, 94)),
+        ellipsoid((68, -15, 16), (77, 94, 92)),
         ellipsoid((0, -45, 20), (60, 66, 74)),
         half_space((0, 0.35, 1.0), 30.0),
         blend=14,

@@ -19,7 +19,7 @@ Array = np.ndarray
 Point = Sequence[Any] | Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Region:
     """Coordinates (mm, float32) of a block of voxels; the three arrays broadcast to (k, j, i).
 
@@ -74,7 +74,7 @@ class Region:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shape:
     """A solid: its bounding box (x, y, z; mm) and its signed distance (mm) on a region."""
 

@@ -94,6 +94,9 @@ def _paint_muscles(scene: Scene, muscle: float) -> None:
         glutei = tube([(side * 105, 40, -150), (side * 110, 55, -270)], [16, 40])
         for part in (erector, psoas, quadratus, rectus, crus, glutei):
             solid = canvas.solid(part, within=column(scene.patient.wall, 1.0))
+            if any(part is other for other in (erector, quadratus, glutei)):  # fat between this muscle and the wall
+                sheath = canvas.solid(grown(part, 1.6), within=column(scene.patient.wall, 3.0))
+                canvas.fill(sheath, -70.0)
             canvas.fill(solid, muscle, texture=texture)
             if part is not rectus:
                 canvas.claim(solid)
