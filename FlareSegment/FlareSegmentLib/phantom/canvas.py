@@ -89,6 +89,15 @@ class Solid:
         return not bool((self.distance < 0).any())
 
 
+@dataclass(frozen=True, eq=False)
+class Room:
+    """A space that solids may have to stay in, as a field of distances (mm) on the whole grid."""
+
+    distance: Array
+    inset: float = 0.0
+    """How far (mm) to keep off the space's boundary."""
+
+
 class Canvas:
     """HU (float32) and labels (uint8) of a grid, with a warp through which every solid is seen.
 
@@ -117,15 +126,25 @@ class Canvas:
             xx, yy, zz = xx + dx, yy + dy, zz + dz
         return Region(xx, yy, zz, x, y, z, most)
 
+    def field(self, shape: Shape) -> Array:
+        """Signed distance (mm) to a shape on the whole grid."""
+        everywhere = self.region((slice(0, None),) * 3)
+        return np.ascontiguousarray(shape.distance(everywhere), np.float32)
+
+    def flood(self, distance: Array, hu: float, texture: Array | None = None) -> None:
+        """Fill where a field of distances (mm) on the whole grid is negative."""
+        where = (slice(0, None), slice(0, None), slice(0, None))
+        self.fill(Solid(where, self.region(where, warped=False), distance), hu, None, texture)
+
     def solid(
-        self, shape: Shape, gap: float | None = None, within: Shape | None = None
+        self, shape: Shape, gap: float | None = None, within: Room | None = None
     ) -> Solid | None:
         """A shape on this grid, or None when no part of its box is in the field of view.
 
         Parameters
         ----------
         gap : keep that many mm off all solids placed so far; None: do not care.
-        within : stay inside this other shape.
+        within : stay in this space.
         """
         whole = self.region((slice(0, None),) * 3, warped=False)
         where = whole.slices(shape.lower, shape.upper, 2 + self.edge_mm)
@@ -134,7 +153,7 @@ class Canvas:
         region = self.region(where)
         distance = shape.distance(region)
         if within is not None:
-            distance = np.maximum(distance, within.distance(region))
+            distance = np.maximum(distance, within.distance[where] + np.float32(within.inset))
         if gap is not None:
             distance = np.maximum(distance, np.float32(gap) - self.occupied[where])
         return Solid(where, region, np.asarray(distance, np.float32))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from .attenuation import attenuation
-from .canvas import Canvas, Solid
+from .canvas import Canvas, Room, Solid
 from .patient import CENTROID_MM, Patient
-from .shapes import Array, Point, Shape, column, ellipsoid, grown, half_space, intersection, union
+from .shapes import Array, Point, Shape, column, ellipsoid, half_space, smooth_minimum, union
 
 
 @dataclass
@@ -47,7 +48,7 @@ class Scene:
         shape: Shape,
         hu: float,
         gap: float | None = 1.0,
-        within: Shape | None = None,
+        within: Room | None = None,
         unevenness: float = 3.0,
     ) -> Solid | None:
         """Paint a target, keep it for later and mark its place as occupied."""
@@ -59,13 +60,36 @@ class Scene:
         self.solids[key] = solid
         return solid
 
-    def cavity(self, inset: float = 0.0) -> Shape:
-        """Inside of ribs and muscle wall, `inset` mm off them."""
-        return column(self.patient.inner, inset)
+    @cached_property
+    def wall_field(self) -> Array:
+        """Distance (mm) to the outside of the muscle wall, on the whole grid."""
+        return self.canvas.field(column(self.patient.wall))
 
-    def abdomen(self, inset: float = 0.0) -> Shape:
+    @cached_property
+    def cavity_field(self) -> Array:
+        """Distance (mm) to the inside of ribs and muscle wall, on the whole grid."""
+        return self.canvas.field(column(self.patient.inner))
+
+    @cached_property
+    def dome_field(self) -> Array:
+        """Distance (mm) to the diaphragm, negative below it, on the whole grid."""
+        return self.canvas.field(diaphragm())
+
+    @cached_property
+    def _abdomen_field(self) -> Array:
+        return -smooth_minimum(-self.cavity_field, -self.dome_field, 10.0)
+
+    def wall(self, inset: float = 0.0) -> Room:
+        """The body without skin and subcutaneous fat, `inset` mm off its boundary."""
+        return Room(self.wall_field, inset)
+
+    def cavity(self, inset: float = 0.0) -> Room:
+        """Inside of ribs and muscle wall, `inset` mm off them."""
+        return Room(self.cavity_field, inset)
+
+    def abdomen(self, inset: float = 0.0) -> Room:
         """What lies below the diaphragm's domes, `inset` mm off them and off the wall."""
-        return intersection(self.cavity(inset), grown(diaphragm(), -inset), blend=10)
+        return Room(self._abdomen_field, inset)
 
 
 def diaphragm() -> Shape:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from .attenuation import FAT_HU, LUNG_HU, SKIN_HU
-from .canvas import Solid
+from .canvas import Room, Solid
 from .scene import Scene, diaphragm
 from .shapes import (
     Shape,
@@ -16,7 +16,6 @@ from .shapes import (
     difference,
     ellipsoid,
     grown,
-    intersection,
     tube,
     turn,
     union,
@@ -35,17 +34,16 @@ def paint_body(scene: Scene) -> None:
     """Skin, subcutaneous fat, muscle wall with its layers, and fat in the cavity."""
     canvas, patient = scene.canvas, scene.patient
     strands = scene.grain * np.float32(5)
-    canvas.paint(column(patient.outline), SKIN_HU)
-    canvas.paint(column(patient.outline, 2.0), FAT_HU, texture=strands)
+    skin = canvas.field(column(patient.outline))
+    canvas.flood(skin, SKIN_HU)
+    canvas.flood(skin + 2, FAT_HU, strands)
     muscle = scene.hu("muscle")
-    canvas.paint(column(patient.wall), muscle - 4, texture=strands)
-    for depth, thickness in ((0.38, 0.9), (0.66, 0.8)):  # fat between the layers of the wall
-        outer = column(patient.wall, depth * patient.wall_mm)
-        inner = column(patient.wall, depth * patient.wall_mm + thickness)
-        flank = box((0, -30, -40), (300, 62, 130), 10)
-        layer = canvas.solid(difference(intersection(outer, flank), inner))
-        canvas.fill(layer, -60.0)
-    canvas.paint(scene.cavity(), FAT_HU + 2, texture=scene.grain * np.float32(9))
+    canvas.flood(scene.wall_field, muscle - 4, strands)
+    flank = box((0, -30, -40), (300, 62, 130), 10)
+    for depth in (0.38, 0.66):  # fat between the layers of the wall
+        layer = np.abs(scene.wall_field + np.float32(depth * patient.wall_mm)) - np.float32(0.45)
+        canvas.fill(canvas.solid(flank, within=Room(layer)), -60.0)
+    canvas.flood(scene.cavity_field, FAT_HU + 2, scene.grain * np.float32(9))
     _paint_muscles(scene, muscle)
 
 
@@ -93,9 +91,10 @@ def _paint_muscles(scene: Scene, muscle: float) -> None:
         )
         glutei = tube([(side * 105, 40, -150), (side * 110, 55, -270)], [16, 40])
         for part in (erector, psoas, quadratus, rectus, crus, glutei):
-            solid = canvas.solid(part, within=column(scene.patient.wall, 1.0))
-            if any(part is other for other in (erector, quadratus, glutei)):  # fat between this muscle and the wall
-                sheath = canvas.solid(grown(part, 1.6), within=column(scene.patient.wall, 3.0))
+            solid = canvas.solid(part, within=scene.wall(1.0))
+            if any(part is other for other in (erector, quadratus, glutei)):
+                # fat between this muscle and the wall
+                sheath = canvas.solid(grown(part, 1.6), within=scene.wall(3.0))
                 canvas.fill(sheath, -70.0)
             canvas.fill(solid, muscle, texture=texture)
             if part is not rectus:
@@ -105,33 +104,23 @@ def _paint_muscles(scene: Scene, muscle: float) -> None:
 def paint_chest(scene: Scene) -> None:
     """Lungs with vessels, the diaphragm's muscle, mediastinum and heart."""
     canvas = scene.canvas
-    dome = diaphragm()
-    muscle = canvas.solid(
-        difference(grown(dome, 2.0), dome), within=column(scene.patient.inner, bottom=-20)
-    )
-    canvas.fill(muscle, scene.hu("muscle"))
+    chest = box((0, 0, 158), (400, 400, 158), 1)  # the recess ends above the kidneys
+    sheet = np.maximum(np.abs(scene.dome_field - 1) - 1, scene.cavity_field)
+    canvas.fill(canvas.solid(chest, within=Room(sheet)), scene.hu("muscle"))
     middle = union(
         tube([(8, 30, 60), (6, 14, 130), (2, -2, 210), (0, 0, 330)], [26, 36, 40, 36], 1.2),
         ellipsoid((20, -48, 140), (68, 54, 62)),
         blend=16,
     )
     spine = tube([(0, spine_y(z), z) for z in (0.0, 60, 120, 180, 240, 330)], 23)
-    lungs = difference(
-        column(scene.patient.inner, 3, bottom=0, top=315), grown(dome, 2.0), middle, spine, blend=6
-    )
-    solid = canvas.solid(lungs, within=None)
+    room = np.maximum(scene.cavity_field + 3, 2 - scene.dome_field)
+    solid = canvas.solid(difference(chest, middle, spine, blend=6), within=Room(room))
     if solid is None or solid.empty:
         return
-    upright = solid.region.z > 5  # the recess ends above the kidneys
-    solid = Solid(
-        solid.where, solid.region, np.where(upright, solid.distance, 30).astype(np.float32)
-    )
-    canvas.fill(solid, LUNG_HU, texture=scene.grain * np.float32(22))
-    canvas.fill(
-        canvas.part(solid, box((0, 75, 90), (200, 28, 90), 20)),
-        LUNG_HU + 35,
-        texture=scene.grain * np.float32(22),
-    )
+    texture = scene.grain * np.float32(22)
+    canvas.fill(solid, LUNG_HU, texture=texture)
+    dependent = box((0, 75, 90), (200, 28, 90), 20)
+    canvas.fill(canvas.part(solid, dependent), LUNG_HU + 35, texture=texture)
     _paint_lung_vessels(scene, solid)
     canvas.claim(solid)
     _paint_heart(scene)
