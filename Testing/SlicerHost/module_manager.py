@@ -65,9 +65,12 @@ class qSlicerLoadableModule(qSlicerAbstractCoreModule):
 class qSlicerAbstractModuleWidget(qMRMLWidget):
     """The panel of a module."""
 
+    isEntered = QtCore.Property(bool, lambda self: self.entered)  # noqa: N815
+
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
         self.setLayout(QtWidgets.QVBoxLayout())
+        self.entered = False
 
 
 class qSlicerScriptedLoadableModuleWidget(qSlicerAbstractModuleWidget):
@@ -79,7 +82,6 @@ class qSlicerScriptedLoadableModuleWidget(qSlicerAbstractModuleWidget):
         super().__init__()
         self._module = module
         self._python: Any = None
-        self.entered = False
 
     @invokable
     def self(self) -> Any:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+import vtk
 
 import slicer
 
@@ -48,12 +51,19 @@ def make_scene(home: str, temporary: str) -> tuple[Any, Any, dict[str, Any]]:
     scene.SetDataIOManager(slicer.vtkDataIOManager())
     application_logic.SetMRMLScene(scene)
     logics = {}
-    for name, class_name in LOGICS.items():
-        logic = getattr(slicer, class_name)()
-        logic.SetMRMLApplicationLogic(application_logic)
-        logic.SetMRMLScene(scene)
-        application_logic.SetModuleLogic(name, logic)
-        logics[name] = logic
+    (Path(home) / "ColorFiles").mkdir(exist_ok=True)
+    # slicer-core has no resource files: the terminologies logic would print an error for each of
+    # Slicer's own lists, which are not there. A module loads its own list all the same.
+    vtk.vtkObject.GlobalWarningDisplayOff()
+    try:
+        for name, class_name in LOGICS.items():
+            logic = getattr(slicer, class_name)()
+            logic.SetMRMLApplicationLogic(application_logic)
+            logic.SetMRMLScene(scene)
+            application_logic.SetModuleLogic(name, logic)
+            logics[name] = logic
+    finally:
+        vtk.vtkObject.GlobalWarningDisplayOn()
     return scene, application_logic, logics
 
 
@@ -62,7 +72,6 @@ class SubjectHierarchyItems:
 
     def __init__(self, scene: Any) -> None:
         self._scene = scene
-        import vtk
 
         def added(caller: Any, event: str, node: Any) -> None:
             self._add(node)

@@ -125,6 +125,7 @@ def _connect(
     member = _find(type(target), name)
     if member is None or not callable(member):
         raise UiFileError(f"{type(target).__name__} ({receiver}) has no slot {slot}.")
+    _check_slot(target, slot)
     wanted, given = _argument_types(slot), _argument_types(signal)
     if given[: len(wanted)] != wanted:
         raise UiFileError(f"Signal {signal} does not fit slot {slot} ({sender} to {receiver}).")
@@ -137,6 +138,22 @@ def _connect(
     QtCore.QObject.connect(
         source, QtCore.SIGNAL(actual), lambda *arguments: call(*arguments[:count])
     )
+
+
+def _check_slot(target: QtCore.QObject, slot: str) -> None:
+    """Qt connects by the exact signature: a slot for a derived node class is another slot."""
+    declared = getattr(type(target), "cpp_slots", {})
+    name = slot.split("(")[0]
+    if name in declared:
+        known = declared[name]
+        if slot not in known:
+            raise UiFileError(f"{type(target).__name__} has no slot {slot}; it has {known}.")
+        return
+    if getattr(type(target).__dict__.get(name), "pythonqt_invokable", False):
+        return
+    normalized = bytes(QtCore.QMetaObject.normalizedSignature(slot).data()).decode()
+    if target.metaObject().indexOfSlot(normalized) < 0:
+        raise UiFileError(f"{type(target).__name__} has no slot {slot}.")
 
 
 def _argument_types(signature: str) -> list[str]:

@@ -112,9 +112,13 @@ def _default_signature(native: QtCore.QObject, name: str) -> str:
 
 def connect(native: QtCore.QObject, signature: str, callable_: Callable[..., Any]) -> bool:
     """Connect a Python callable; it is kept alive as long as the sender."""
+    return _connect_found(native, find_signature(native, signature), callable_)
+
+
+def _connect_found(native: QtCore.QObject, found: str, callable_: Callable[..., Any]) -> bool:
     if not callable(callable_):
         raise ValueError(f"{callable_!r} cannot be called, so no signal can be connected to it.")
-    connection = _Connection(find_signature(native, signature), callable_)
+    connection = _Connection(found, callable_)
     address = shiboken6.getCppPointer(native)[0]
     if address not in _connections:
         _connections[address] = []
@@ -128,7 +132,12 @@ def disconnect(
     native: QtCore.QObject, signature: str, callable_: Callable[..., Any] | None = None
 ) -> bool:
     """Disconnect one callable, or every one, from a signal; False when none was connected."""
-    wanted = find_signature(native, signature)
+    return _disconnect_found(native, find_signature(native, signature), callable_)
+
+
+def _disconnect_found(
+    native: QtCore.QObject, wanted: str, callable_: Callable[..., Any] | None
+) -> bool:
     address = shiboken6.getCppPointer(native)[0]
     found = [
         connection
@@ -156,15 +165,15 @@ class BoundSignal:
         """Connect the signal to a callable."""
         if len(arguments) != 1:
             raise ValueError("Called connect with wrong number of arguments")
-        return connect(self._native, _default_signature(self._native, self._name), arguments[0])
+        found = _default_signature(self._native, self._name)
+        return _connect_found(self._native, found, arguments[0])
 
     def disconnect(self, *arguments: Any) -> bool:
         """Disconnect a callable, or all of them."""
         if len(arguments) > 1:
             raise ValueError("Called disconnect with wrong number of arguments")
-        return disconnect(
-            self._native, _default_signature(self._native, self._name), *arguments
-        )
+        found = _default_signature(self._native, self._name)
+        return _disconnect_found(self._native, found, arguments[0] if arguments else None)
 
     def emit(self, *arguments: Any) -> None:
         """Emit the signal."""
@@ -173,7 +182,7 @@ class BoundSignal:
         for method in _methods(self._native):
             if _text(method.name()) == self._name and method.parameterCount() == len(values):
                 types = _text(method.methodSignature())[len(self._name) + 1 : -1]
-                if "PyObject" not in types:
+                if types and "PyObject" not in types:
                     signal = signal[types]
                 signal.emit(*values)
                 return
@@ -183,3 +192,13 @@ class BoundSignal:
 
     def __repr__(self) -> str:
         return f"<qt signal {self._name} of {self._native.metaObject().className()} instance>"
+
+
+def forget(native: QtCore.QObject, signature: str) -> None:
+    """Drop every connection of a signal; for the host's own use."""
+    wanted = find_signature(native, signature)
+    address = shiboken6.getCppPointer(native)[0]
+    for connection in list(_connections.get(address, [])):
+        if connection.signature == wanted:
+            QtCore.QObject.disconnect(native, QtCore.SIGNAL(wanted), connection.receiver)
+            _connections[address].remove(connection)

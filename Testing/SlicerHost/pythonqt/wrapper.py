@@ -310,12 +310,12 @@ def _bound(native: Any, name: str) -> Callable[..., Any]:
 
 def _object_attribute(native: QtCore.QObject, name: str) -> Any:
     meta = native.metaObject()
-    index = meta.indexOfProperty("objectName" if name == "name" else name)
+    index = _property_index(meta, name)
     hidden = isinstance(native, QtCore.QTimer) and name == "singleShot"
     if index >= 0 and not hidden and not _newer_than_pythonqt(type(native), name):
         return to_python(meta.property(index).read(native))
     member = _find(type(native), name)
-    if isinstance(member, QtCore.Signal):
+    if isinstance(member, QtCore.Signal) and not _is_hidden_signal(type(native), name):
         return signals.BoundSignal(native, name)
     if isinstance(member, (enum.Enum, type)):
         return _class_member(type(native), name)
@@ -332,6 +332,18 @@ def _object_attribute(native: QtCore.QObject, name: str) -> Any:
     raise AttributeError(f"{meta.className()} has no attribute named '{name}'")
 
 
+def _property_index(meta: QtCore.QMetaObject, name: str) -> int:
+    """Find a property; ``name`` means ``objectName`` where a class has no property of that name."""
+    index = meta.indexOfProperty(name)
+    return meta.indexOfProperty("objectName") if index < 0 and name == "name" else index
+
+
+def _is_hidden_signal(native_type: type, name: str) -> bool:
+    """A signal that stands for an overload (``currentNodeChanged(bool)``) has no name itself."""
+    declared = getattr(native_type, "cpp_signals", {})
+    return name in declared.values() and all(not key.startswith(name + "(") for key in declared)
+
+
 def _newer_than_pythonqt(native_type: type, name: str) -> bool:
     return any(name in _MISSING.get(cls.__name__, ()) for cls in native_type.__mro__)
 
@@ -345,7 +357,7 @@ def _set_object_attribute(native: QtCore.QObject, name: str, value: Any) -> bool
         For a read-only property, a wrong type, or the name of a slot, signal or enum.
     """
     meta = native.metaObject()
-    index = meta.indexOfProperty("objectName" if name == "name" else name)
+    index = _property_index(meta, name)
     hidden = isinstance(native, QtCore.QTimer) and name == "singleShot"
     if index >= 0 and not hidden and not _newer_than_pythonqt(type(native), name):
         prop = meta.property(index)

@@ -20,6 +20,7 @@ class qMRMLWidget(QtWidgets.QWidget):  # noqa: N801
 
     mrmlSceneChanged = QtCore.Signal(object)  # noqa: N815
     cpp_signals = {"mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged"}
+    cpp_slots = {"setMRMLScene": ["setMRMLScene(vtkMRMLScene*)"]}
 
     def __init__(self, parent: QtWidgets.QWidget | None = None):
         super().__init__(parent)
@@ -41,6 +42,7 @@ class qMRMLWidget(QtWidgets.QWidget):  # noqa: N801
 class qMRMLSliderWidget(ctkSliderWidget):  # noqa: N801
     """A slider that knows the scene; units are not modelled."""
 
+    cpp_slots = {"setMRMLScene": ["setMRMLScene(vtkMRMLScene*)"]}
     quantity = stored(str, "quantity", "")
 
     @invokable
@@ -51,6 +53,7 @@ class qMRMLSliderWidget(ctkSliderWidget):  # noqa: N801
 class qMRMLSpinBox(ctkDoubleSpinBox):  # noqa: N801
     """A spin box that knows the scene; units are not modelled."""
 
+    cpp_slots = {"setMRMLScene": ["setMRMLScene(vtkMRMLScene*)"]}
     quantity = stored(str, "quantity", "")
 
     @invokable
@@ -68,6 +71,8 @@ class qMRMLRangeWidget(ctkRangeWidget):  # noqa: N801
 
 class qMRMLSegmentationShow3DButton(ctkMenuButton):  # noqa: N801
     """Makes and shows the closed surface of a segmentation, or takes it away."""
+
+    cpp_slots = {"setSegmentationNode": ["setSegmentationNode(vtkMRMLSegmentationNode*)"]}
 
     locked = stored(bool, "locked", False)
 
@@ -136,6 +141,13 @@ class qMRMLTableView(QtWidgets.QTableView):  # noqa: N801
     cpp_signals = {
         "mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged",
         "selectionChanged()": "selectionChangedSignal",
+    }
+    cpp_slots = {
+        "setMRMLScene": ["setMRMLScene(vtkMRMLScene*)"],
+        "setMRMLTableNode": [
+            "setMRMLTableNode(vtkMRMLTableNode*)",
+            "setMRMLTableNode(vtkMRMLNode*)",
+        ],
     }
 
     transposed = stored(bool, "transposed", False, then="_on_option")
@@ -212,6 +224,10 @@ class qMRMLSegmentsTableView(qMRMLWidget):
     """Lists the segments of a segmentation with color and visibility."""
 
     selectionChanged = QtCore.Signal(QtCore.QItemSelection, QtCore.QItemSelection)  # noqa: N815
+    cpp_slots = {
+        "setMRMLScene": ["setMRMLScene(vtkMRMLScene*)"],
+        "setSegmentationNode": ["setSegmentationNode(vtkMRMLNode*)"],
+    }
 
     headerVisible = stored(bool, "headerVisible", True, then="_on_option")  # noqa: N815
     readOnly = stored(bool, "readOnly", False)  # noqa: N815

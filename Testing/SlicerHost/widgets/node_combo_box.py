@@ -35,6 +35,11 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
         "nodeAboutToBeEdited(vtkMRMLNode*)": "nodeAboutToBeEdited",
     }
 
+    cpp_slots = {
+        "setMRMLScene": ["setMRMLScene(vtkMRMLScene*)"],
+        "setCurrentNode": ["setCurrentNode(vtkMRMLNode*)", "setCurrentNode(QString)"],
+    }
+
     nodeTypes = stored("QStringList", "nodeTypes", [], then="_on_option")  # noqa: N815
     showHidden = stored(bool, "showHidden", False, then="_on_option")  # noqa: N815
     showChildNodeTypes = stored(bool, "showChildNodeTypes", True, then="_on_option")  # noqa: N815
