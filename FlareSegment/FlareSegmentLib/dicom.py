@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -26,6 +25,12 @@ _AXIAL_COSINE = 0.7071
 """A slice normal within 45 degrees of the body axis makes a series axial."""
 
 _INT16 = np.iinfo(np.int16)
+
+_CT_IMAGE = re.compile(rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.2(?:\.[12])?(?![.\d])")
+"""SOP class UIDs of CT, enhanced CT and converted enhanced CT images."""
+
+_SERIES_UID = re.compile(rb"\x20\x00\x0e\x00(?:UI..|.{4})([\d.]{1,64})", re.DOTALL)
+"""SeriesInstanceUID in a file that GDCM cannot read: little endian, explicit or implicit type."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class SeriesInfo:
         Header of each image, unsorted.
     study
         StudyInstanceUID.
+    broken
+        Files of the series, by all that can be told, that are truncated or damaged.
     """
 
     uid: str
@@ -57,6 +64,7 @@ class SeriesInfo:
     folder: Path
     slices: tuple[SliceHeader, ...]
     study: str = ""
+    broken: tuple[Path, ...] = ()
 
     @property
     def axial(self) -> bool:
@@ -87,20 +95,29 @@ def find_dicom_series(folder: Path) -> list[SeriesInfo]:
     ------
     OSError
         When a folder or file cannot be opened.
+    InputError
+        When all CT images are damaged.
     """
-    groups: dict[str, list[tuple[Any, SliceHeader]]] = defaultdict(list)
-    for tags, header in _headers(Path(folder)):
+    groups: dict[str, list[tuple[dict[str, str], SliceHeader]]] = defaultdict(list)
+    broken: list[tuple[Path, str]] = []
+    for tags, header in _headers(Path(folder), broken):
         groups[tags["0020|000e"]].append((tags, header))
+    if broken and not groups:
+        raise InputError(_damaged(broken[0][0]))
     found = []
     for uid, images in groups.items():
         tags, first = images[0]
+        parent = first.path.parent
         info = SeriesInfo(
             uid=uid,
             number=tags["0020|0011"],
             description=tags["0008|103e"],
             modality=tags["0008|0060"],
-            folder=first.path.parent,
+            folder=parent,
             slices=tuple(header for _, header in images),
+            broken=tuple(
+                path for path, of in broken if of == uid or (not of and path.parent == parent)
+            ),
             study=tags["0020|000d"],
         )
         found.append(info)
@@ -170,6 +187,8 @@ def read_dicom_series(
             f"The chosen {series} is not CT but {series.modality or 'of unknown modality'}. "
             "Choose a CT series."
         )
+    if series.broken:
+        raise InputError(_damaged(series.broken[0]))
     stacked = stack(series.slices, frame, str(series))
     array = _pixels(stacked.slices)
     return Volume(
@@ -274,7 +293,10 @@ _TAGS = {
 }
 
 
-def _headers(folder: Path) -> Iterator[tuple[dict[str, str], SliceHeader]]:
+def _headers(
+    folder: Path, broken: list[tuple[Path, str]]
+) -> Iterator[tuple[dict[str, str], SliceHeader]]:
+    """Give tags and header of each image; add damaged CT images and their series to `broken`."""
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()
@@ -286,7 +308,13 @@ def _headers(folder: Path) -> Iterator[tuple[dict[str, str], SliceHeader]]:
         try:
             reader.ReadImageInformation()
         except RuntimeError:
-            continue  # DICOMDIR, reports, presentation states: DICOM without an image
+            # Reports and DICOMDIR are no images. A CT image must not be passed over: at the end
+            # of the series it would be missing without a gap.
+            start = path.read_bytes()[:65536]
+            if _CT_IMAGE.search(start):
+                series = _SERIES_UID.search(start)
+                broken.append((path, series[1].decode() if series else ""))
+            continue
         tags = {
             tag: reader.GetMetaData(tag) if reader.HasMetaDataKey(tag) else default
             for tag, default in _TAGS.items()
@@ -338,6 +366,13 @@ def _number(text: str, default: float) -> float:
     return values[0] if values else float(default)
 
 
+def _damaged(path: Path) -> str:
+    return (
+        f"The image {path} is truncated, damaged, or compressed in a way that cannot be read. "
+        "Copy or export the series again."
+    )
+
+
 def _pixels(slices: Sequence[SliceHeader]) -> np.ndarray:
     """Read HU slice by slice: ITK would hold int32 for most scans, twice the memory."""
     import SimpleITK as sitk
@@ -351,10 +386,7 @@ def _pixels(slices: Sequence[SliceHeader]) -> np.ndarray:
         try:
             image = reader.Execute()
         except RuntimeError as error:
-            raise InputError(
-                f"The image {header.path} is truncated, damaged, or compressed in a way that "
-                "cannot be read. Copy or export the series again."
-            ) from error
+            raise InputError(_damaged(header.path)) from error
         values = sitk.GetArrayViewFromImage(image)[0]
         # Saturated: padding of -32768 less the intercept would wrap around to bright metal.
         target[...] = np.clip(values, _INT16.min, _INT16.max) if whole else values

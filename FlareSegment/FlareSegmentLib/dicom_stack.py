@@ -123,9 +123,7 @@ def stack(images: Sequence[SliceHeader], frame: int | None, series: str) -> Stac
     affine = _stack_affine(slices)
     tilt = _tilt_degrees(affine)
     if tilt > _TILT_DEGREES:
-        notes.append(
-            f"The gantry was tilted by {tilt:.1f} degrees; the slices are kept as they are."
-        )
+        notes.append(f"The gantry was tilted by {tilt:.1f} degrees; slices are kept as they lie.")
     return Stack(tuple(slices), affine, tuple(notes))
 
 
