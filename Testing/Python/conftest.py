@@ -20,16 +20,17 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     + [path for path in [os.environ.get("PYTHONPATH")] if path]
 )
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _few_threads() -> None:
-    """Tests use tiny volumes: more threads than cores make them slower, not faster."""
+    """Tests use tiny volumes: threads cost more than they give, most of all on a busy machine."""
     try:
         import torch
     except ImportError:
         return
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

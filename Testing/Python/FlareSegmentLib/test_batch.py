@@ -1,0 +1,268 @@
+"""Batches with the real engine on a model with random weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from FlareSegmentLib.batch import RECORD_FOLDER, Batch, BatchSettings, CaseResult, run_batch
+from FlareSegmentLib.cases import find_cases
+from FlareSegmentLib.claims import claim
+from FlareSegmentLib.errors import BundleError, OutputError
+from FlareSegmentLib.reading import read_label_map
+
+Segment = Callable[..., list[CaseResult]]
+
+
+@pytest.fixture
+def scans(tmp_path: Path, tiny_ct: np.ndarray) -> Path:
+    """Folder with the scans one and two."""
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for name, array in (("one", tiny_ct), ("two", tiny_ct[:, ::-1])):
+        image = sitk.GetImageFromArray(array)
+        image.SetSpacing((9.0, 9.0, 9.0))
+        sitk.WriteImage(image, str(folder / f"{name}.nii.gz"))
+    return folder
+
+
+@pytest.fixture
+def segment(tiny_bundle: Path, scans: Path, tmp_path: Path) -> Segment:
+    """Run a batch over the scans, or over the paths given, into the folder out."""
+
+    def run(*inputs: Path, **settings: object) -> list[CaseResult]:
+        output = tmp_path / "out"
+        wanted = BatchSettings(output=output, model=tiny_bundle, device="cpu")
+        wanted = type(wanted)(**{**wanted.__dict__, **settings})
+        batch = Batch(find_cases(inputs or [scans], output), wanted)
+        return run_batch(batch, lambda *_: None, lambda *_: None, lambda *_: None)
+
+    return run
+
+
+def states(results: list[CaseResult]) -> dict[str, str]:
+    return {result.case.name: result.state for result in results}
+
+
+def visible(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+
+
+def test_each_case_gives_a_label_map_on_its_grid(segment: Segment, scans: Path) -> None:
+    results = segment()
+    assert states(results) == {"one": "done", "two": "done"}
+    for result in results:
+        scan = sitk.ReadImage(str(result.case.source))
+        labels = sitk.ReadImage(str(result.path))
+        assert labels.GetSize() == scan.GetSize()
+        assert labels.GetSpacing() == scan.GetSpacing()
+        assert labels.GetOrigin() == scan.GetOrigin()
+        assert labels.GetDirection() == scan.GetDirection()
+        assert result.report is not None
+        voxels = {row["key"]: row["voxels"] for row in result.report["targets"]}
+        assert sum(voxels.values()) == np.count_nonzero(sitk.GetArrayFromImage(labels))
+    assert visible(results[0].path.parent) == {
+        "one_seg.nii.gz",
+        "two_seg.nii.gz",
+        "statistics.csv",
+    }
+
+
+def test_same_scan_gives_the_same_bytes(segment: Segment) -> None:
+    first = [result.path.read_bytes() for result in segment()]
+    again = [result.path.read_bytes() for result in segment(overwrite=True)]
+    assert first == again
+
+
+def test_report_and_preview_are_written_when_asked(segment: Segment, tmp_path: Path) -> None:
+    segment(json=True, preview=True)
+    report = json.loads((tmp_path / "out" / "one_seg.json").read_text(encoding="utf-8"))
+    assert report["case"] == "one"
+    assert report["model"] == "random 1"
+    assert report["device"] == "cpu"
+    assert len(report["targets"]) == 14
+    assert report["memory"]["peak_bytes"] > 2**20
+    assert report["input"]["size"] == [40, 32, 24]
+    assert {"read", "network", "write", "total"} <= report["seconds"].keys()
+    parts = sum(seconds for stage, seconds in report["seconds"].items() if stage != "total")
+    assert parts <= report["seconds"]["total"] + 0.05
+    assert (tmp_path / "out" / "one_seg.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("format_", ["nrrd", "seg.nrrd"])
+def test_every_format_holds_the_same_labels(segment: Segment, tmp_path: Path, format_: str) -> None:
+    results = segment(tmp_path / "scans" / "one.nii.gz")
+    other = segment(tmp_path / "scans" / "one.nii.gz", format=format_, output=tmp_path / "other")
+    assert other[0].path.name == f"one_seg.{format_}"
+    labels, affine = read_label_map(results[0].path)
+    again, affine_again = read_label_map(other[0].path)
+    assert np.array_equal(labels, again)
+    assert np.allclose(affine, affine_again)
+
+
+def test_only_wanted_targets_are_in_the_result(segment: Segment) -> None:
+    full = {result.case.name: result for result in segment()}
+    report = full["one"].report
+    assert report is not None
+    found = [row["key"] for row in report["targets"] if row["voxels"]]
+    assert found, "the model with random weights finds nothing: this test needs another seed"
+    (one, _) = segment(targets=(found[0],), overwrite=True)
+    assert one.report is not None
+    assert [row["key"] for row in one.report["targets"]] == [found[0]]
+    voxels = {row["key"]: row["voxels"] for row in report["targets"]}
+    assert one.report["targets"][0]["voxels"] == voxels[found[0]]
+
+
+def test_finished_cases_are_skipped(segment: Segment) -> None:
+    times = {result.path: result.path.stat().st_mtime_ns for result in segment()}
+    again = segment()
+    assert states(again) == {"one": "skipped", "two": "skipped"}
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+
+
+def test_finished_case_gets_what_was_not_asked_for_before(segment: Segment, tmp_path: Path) -> None:
+    segment()
+    results = segment(json=True, preview=True)
+    assert states(results) == {"one": "skipped", "two": "skipped"}
+    report = json.loads((tmp_path / "out" / "two_seg.json").read_text(encoding="utf-8"))
+    assert report == results[1].report
+    assert (tmp_path / "out" / "two_seg.png").exists()
+
+
+def test_deleted_result_is_made_again(segment: Segment) -> None:
+    one, _ = segment()
+    one.path.unlink()
+    assert states(segment()) == {"one": "done", "two": "skipped"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [({"targets": ("liver",)}, "targets"), ({"format": "nrrd"}, "format"), ({"frame": 0}, "frame")],
+)
+def test_result_with_other_settings_is_neither_passed_off_nor_replaced(
+    segment: Segment, settings: dict[str, object], word: str
+) -> None:
+    before = [result.path.read_bytes() for result in segment()]
+    results = segment(**settings)
+    assert states(results) == {"one": "failed", "two": "failed"}
+    assert all(word in result.message for result in results)
+    assert [path.read_bytes() for path in sorted(results[0].path.parent.glob("*.nii.gz"))] == before
+    assert states(segment(**settings, overwrite=True)) == {"one": "done", "two": "done"}
+
+
+def test_scan_of_the_same_name_is_not_taken_for_the_finished_one(
+    segment: Segment, scans: Path, tmp_path: Path
+) -> None:
+    """Two patients whose scans are called alike, in two runs into one folder."""
+    segment(scans / "one.nii.gz")
+    other = tmp_path / "patient2" / "one.nii.gz"
+    other.parent.mkdir()
+    (scans / "two.nii.gz").rename(other)
+    (result,) = segment(other)
+    assert result.state == "failed"
+    assert "another scan" in result.message
+
+
+def test_file_of_somebody_else_is_left_alone(segment: Segment, tmp_path: Path) -> None:
+    theirs = tmp_path / "out" / "one_seg.nii.gz"
+    theirs.parent.mkdir()
+    theirs.write_text("a correction of many hours")
+    results = segment()
+    assert states(results) == {"one": "failed", "two": "done"}
+    assert theirs.read_text() == "a correction of many hours"
+
+
+def test_statistics_of_somebody_else_are_left_alone(segment: Segment, tmp_path: Path) -> None:
+    theirs = tmp_path / "out" / "statistics.csv"
+    theirs.parent.mkdir()
+    theirs.write_text("theirs")
+    with pytest.raises(OutputError, match=r"statistics\.csv"):
+        segment()
+    assert theirs.read_text() == "theirs"
+
+
+def test_result_never_replaces_a_scan(segment: Segment, scans: Path) -> None:
+    """Output into the folder of the scans, where one scan has the name of a result."""
+    two = scans / "two.nii.gz"
+    scan = two.rename(scans / "one_seg.nii.gz")
+    before = scan.read_bytes()
+    results = segment(scans / "one.nii.gz", scan, output=scans, overwrite=True)
+    assert states(results) == {"one": "failed", "one_seg": "done"}
+    assert scan.read_bytes() == before
+
+
+def test_bad_case_is_reported_and_the_others_go_on(segment: Segment, scans: Path) -> None:
+    (scans / "bad.nii.gz").write_bytes((scans / "one.nii.gz").read_bytes()[:2000])
+    (scans / "flat.nii.gz").write_bytes(b"")
+    results = segment()
+    assert states(results) == {"bad": "failed", "flat": "failed", "one": "done", "two": "done"}
+    assert all(result.message for result in results if result.state == "failed")
+    assert not (results[0].path.parent / "bad_seg.nii.gz").exists()
+
+
+def test_statistics_hold_all_cases_of_all_runs(segment: Segment, scans: Path) -> None:
+    segment(scans / "one.nii.gz")
+    results = segment(scans / "two.nii.gz")
+    lines = (results[0].path.parent / "statistics.csv").read_text().splitlines()
+    assert lines[0] == "case,target,volume_ml,mean_hu,sd_hu,voxels"
+    assert [line.split(",")[0] for line in lines[1:]] == ["one"] * 14 + ["two"] * 14
+    report = results[0].report
+    assert report is not None
+    expected = [round(row["volume_ml"], 4) for row in report["targets"]]
+    assert [float(line.split(",")[2]) for line in lines[15:]] == expected
+
+
+def test_case_claimed_by_another_process_is_left_to_it(segment: Segment, tmp_path: Path) -> None:
+    records = tmp_path / "out" / RECORD_FOLDER
+    records.mkdir(parents=True)
+    with claim(records / "one.claim"):
+        assert states(segment()) == {"one": "claimed", "two": "done"}
+    assert states(segment()) == {"one": "done", "two": "skipped"}
+
+
+def test_stop_leaves_no_half_file_and_the_next_run_goes_on(
+    tiny_bundle: Path, scans: Path, tmp_path: Path, segment: Segment
+) -> None:
+    output = tmp_path / "out"
+    settings = BatchSettings(output, model=tiny_bundle, device="cpu", json=True)
+    batch = Batch(find_cases([scans], output), settings)
+    began: list[str] = []
+
+    def stop_in_the_second_case(stage: str, fraction: float) -> None:
+        if len(began) == 2 and stage == "upsample":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(
+            batch, lambda case, *_: began.append(case.name), stop_in_the_second_case, lambda _: None
+        )
+    assert visible(output) == {"one_seg.nii.gz", "one_seg.json", "statistics.csv"}
+    assert {path.name for path in (output / RECORD_FOLDER).iterdir()} == {"one.json"}
+    assert states(segment(json=True)) == {"one": "skipped", "two": "done"}
+
+
+def test_run_killed_while_it_wrote_is_repeated(segment: Segment, tmp_path: Path) -> None:
+    """Killed between the label map and its record: the result is ours, but not known complete."""
+    one, _ = segment()
+    record = tmp_path / "out" / RECORD_FOLDER / "one.json"
+    content = json.loads(record.read_text(encoding="utf-8"))
+    record.write_text(json.dumps({**content, "report": None}), encoding="utf-8")
+    one.path.write_bytes(one.path.read_bytes()[:100])
+    assert states(segment()) == {"one": "done", "two": "skipped"}
+    assert read_label_map(one.path)[0].shape == (24, 32, 40)
+
+
+def test_folder_without_model_is_refused_before_any_case(segment: Segment, tmp_path: Path) -> None:
+    with pytest.raises(BundleError):
+        segment(model=tmp_path)
+
+
+def test_output_that_is_a_file_is_refused(segment: Segment, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(OutputError, match="out"):
+        segment()

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from FlareSegmentLib.cases import Case, find_cases
+from FlareSegmentLib.errors import InputError
+
+
+def write_scan(path: Path, array: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing((8.0, 8.0, 8.0))
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+def write_dicom(folder: Path, array: np.ndarray, study: str, series: str) -> Path:
+    """One axial CT series of 8 mm slices."""
+    folder.mkdir(parents=True, exist_ok=True)
+    writer = sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    for number, values in enumerate(array):
+        image = sitk.GetImageFromArray(values)
+        image.SetSpacing((8.0, 8.0))
+        tags = {
+            "0008|0016": "1.2.840.10008.5.1.4.1.1.2",
+            "0008|0018": f"{series}.{number + 1}",
+            "0008|0060": "CT",
+            "0020|000d": study,
+            "0020|000e": series,
+            "0020|0011": series.rsplit(".", 1)[-1],
+            "0020|0013": str(number + 1),
+            "0020|0032": f"0\\0\\{8 * number}",
+            "0020|0037": "1\\0\\0\\0\\1\\0",
+            "0028|1052": "0",
+            "0028|1053": "1",
+        }
+        for tag, value in tags.items():
+            image.SetMetaData(tag, value)
+        writer.SetFileName(str(folder / f"{series}.{number + 1}.dcm"))
+        writer.Execute(image)
+    return folder
+
+
+def names(cases: list[Case]) -> list[str]:
+    return [case.name for case in cases]
+
+
+def test_files_are_cases_in_the_order_given(tmp_path: Path, tiny_ct: np.ndarray) -> None:
+    paths = [write_scan(tmp_path / name, tiny_ct) for name in ("b.nii.gz", "a.nrrd", "c.mha")]
+    assert names(find_cases(paths, tmp_path / "out")) == ["b", "a", "c"]
+
+
+def test_folder_gives_every_scan_in_it_and_below(tmp_path: Path, tiny_ct: np.ndarray) -> None:
+    for name in ("x.nii.gz", "deep/er/y.nrrd", "z.nii"):
+        write_scan(tmp_path / "in" / name, tiny_ct)
+    (tmp_path / "in" / "notes.txt").write_text("not a scan")
+    assert names(find_cases([tmp_path / "in"], tmp_path / "out")) == ["x", "z", "y"]
+
+
+def test_results_and_the_output_folder_are_no_scans(tmp_path: Path, tiny_ct: np.ndarray) -> None:
+    for name in ("x.nii.gz", "x_seg.nii.gz", "out/copy.nii.gz", ".hidden/h.nii.gz", "x.seg.nrrd"):
+        write_scan(tmp_path / name, tiny_ct)
+    assert names(find_cases([tmp_path], tmp_path / "out")) == ["x"]
+
+
+def test_file_given_by_name_is_a_case_whatever_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "odd_seg.nii.gz"
+    assert names(find_cases([path], tmp_path)) == ["odd_seg"]
+
+
+def test_equal_names_get_their_folders_in_front(tmp_path: Path, tiny_ct: np.ndarray) -> None:
+    for name in ("p1/ct.nii.gz", "p2/CT.nii.gz", "p2/other.nii.gz", "p3/deep/ct.nrrd"):
+        write_scan(tmp_path / name, tiny_ct)
+    found = names(find_cases([tmp_path], tmp_path / "out"))
+    assert sorted(found) == ["other", "p1_ct", "p2_CT", "p3_deep_ct"]
+
+
+def test_names_that_still_collide_are_numbered(tmp_path: Path, tiny_ct: np.ndarray) -> None:
+    paths = [write_scan(tmp_path / name, tiny_ct) for name in ("s.nii.gz", "s.nrrd", "s.mha")]
+    assert names(find_cases(paths, tmp_path / "out")) == ["s", "s_2", "s_3"]
+
+
+def test_scan_given_twice_is_one_case(tmp_path: Path, tiny_ct: np.ndarray) -> None:
+    path = write_scan(tmp_path / "in" / "x.nii.gz", tiny_ct)
+    assert names(find_cases([path, tmp_path / "in", path], tmp_path / "out")) == ["x"]
+
+
+def test_missing_file_and_empty_folder_stay_to_be_reported(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    cases = find_cases([tmp_path / "missing.nii.gz", tmp_path / "empty"], tmp_path / "out")
+    assert names(cases) == ["missing", "empty"]
+    with pytest.raises(InputError, match="no file"):
+        cases[0].read()
+    with pytest.raises(InputError, match="no DICOM"):
+        cases[1].read()
+
+
+def test_dicom_study_with_two_series_is_one_case(tmp_path: Path, tiny_ct: np.ndarray) -> None:
+    """The larger series is read by default, the other one when it is wanted."""
+    write_dicom(tmp_path / "study" / "a", tiny_ct, "1.2.3", "1.2.3.4")
+    write_dicom(tmp_path / "study" / "b", tiny_ct[:10] + 7, "1.2.3", "1.2.3.5")
+    (case,) = find_cases([tmp_path / "study"], tmp_path / "out")
+    assert case.name == "study"
+    volume = case.read()
+    assert np.array_equal(volume.array, tiny_ct)
+    assert volume.name == "study"
+    assert any("series" in note for note in volume.notes)
+    assert np.array_equal(case.read(series="5").array, tiny_ct[:10] + 7)
+
+
+def test_studies_are_never_mixed(tmp_path: Path, tiny_ct: np.ndarray) -> None:
+    """Patients in one heap of files: reading only the largest series would lose a patient."""
+    write_dicom(tmp_path / "heap", tiny_ct, "1.2.3", "1.2.3.4")
+    write_dicom(tmp_path / "heap", tiny_ct[:10] + 7, "1.2.9", "1.2.9.1")
+    write_dicom(tmp_path / "other" / "p", tiny_ct[:12], "1.2.5", "1.2.5.1")
+    cases = find_cases([tmp_path], tmp_path / "out")
+    assert sorted(names(cases)) == ["heap", "heap_2", "p"]
+    assert sorted(len(case.read().array) for case in cases) == [10, 12, 24]
+
+
+def test_fingerprint_follows_the_content(tmp_path: Path, tiny_ct: np.ndarray) -> None:
+    a = write_scan(tmp_path / "a.nii.gz", tiny_ct)
+    other = tiny_ct.copy()
+    other[-1, -1, -1] += 1
+    b = write_scan(tmp_path / "b.nii.gz", other)
+    moved = tmp_path / "elsewhere" / "a.nii.gz"
+    moved.parent.mkdir()
+    moved.write_bytes(a.read_bytes())
+    first = Case("a", a).fingerprint()
+    assert Case("a", moved).fingerprint() == first
+    assert Case("a", b).fingerprint() != first
