@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .errors import BundleError
+from .nnunet_small import PlainUNet, PlainUNetSettings
+from .segresnet import TextSegResNet, TextSegResNetSettings
+from .two_stage import ResidualUNet, ResidualUNetSettings
 
 
 @dataclass(frozen=True)
@@ -136,15 +139,30 @@ def depth_to_space(x: Tensor, stride: Sequence[int]) -> Tensor:
     return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(batch, -1, k * a, j * b, i * d)
 
 
-def _build_subvoxel_unet(arguments: dict[str, Any]) -> SubvoxelUNet:
-    tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()}
-    return SubvoxelUNet(UNetSettings(**tuples))
+def _tuples(value: Any) -> Any:
+    """JSON's lists as tuples, at every depth."""
+    return tuple(_tuples(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+def _builder(
+    network: Callable[[Any], nn.Module], settings: Callable[..., Any], **defaults: Any
+) -> Callable[[dict[str, Any]], nn.Module]:
+    def build(arguments: dict[str, Any]) -> nn.Module:
+        return network(settings(**{**defaults, **{k: _tuples(v) for k, v in arguments.items()}}))
+
+    return build
 
 
 NETWORKS: dict[str, Callable[[dict[str, Any]], nn.Module]] = {
-    "SubvoxelUNet": _build_subvoxel_unet
+    "SubvoxelUNet": _builder(SubvoxelUNet, UNetSettings),
+    "PlainUNet": _builder(PlainUNet, PlainUNetSettings),
+    "TextSegResNet": _builder(TextSegResNet, TextSegResNetSettings),
+    "FusionUNet": _builder(ResidualUNet, ResidualUNetSettings),
+    "CoarseUNet": _builder(
+        ResidualUNet, ResidualUNetSettings, widths=(8, 16, 32, 64, 128), fusion=False
+    ),
 }
-"""Network builders by the name that stands in `model.json`; FlareTrainLib adds the papers'."""
+"""Network builders by the name that stands in `model.json`: ours, and those of the papers."""
 
 
 def build_network(name: str, arguments: dict[str, Any]) -> nn.Module:
