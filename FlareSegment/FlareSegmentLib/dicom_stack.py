@@ -16,7 +16,9 @@ _SAME_DIRECTION = 1e-3
 
 _SAME_POSITION_MM = 0.01
 _EVEN = 0.1
-"""Largest deviation of a slice distance from the median one, as a fraction of it."""
+_EVEN_MM = 0.11
+"""Largest deviation of a slice distance from the median one: a fraction of it, or, as positions
+are often rounded to 0.1 mm, this much."""
 
 _IN_LINE_MM = 1.0
 """Largest distance of a slice's corner from the line through the first and last corner."""
@@ -241,7 +243,7 @@ def _check_distances(slices: list[SliceHeader], series: str) -> None:
         )
     steps = np.diff(_distance_along_normal(slices))
     usual = float(np.median(steps))
-    uneven = np.flatnonzero(np.abs(steps - usual) > _EVEN * usual)
+    uneven = np.flatnonzero(np.abs(steps - usual) > max(_EVEN * usual, _EVEN_MM))
     if uneven.size:
         worst = int(uneven[np.argmax(np.abs(steps[uneven] - usual))])
         between = f"between {_place(slices[worst])} and {_place(slices[worst + 1])}"
