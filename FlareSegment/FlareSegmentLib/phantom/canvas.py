@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .shapes import FAR_MM, Array, Region, Shape
+from .region import Array, Region
+from .shapes import FAR_MM, Shape
 
 AIR_HU = -1000.0
 

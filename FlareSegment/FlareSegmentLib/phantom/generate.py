@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..volume import Volume
-from . import bowel, organs, skeleton, torso, tumors
+from . import bowel, digestive, organs, skeleton, torso, tumors, vessels
 from .attenuation import PHASES
 from .canvas import Canvas, Grid, Warp
 from .noise import blurred, ct_noise, smooth_field
 from .patient import Patient, random_patient
+from .region import Array
 from .scene import Scene
-from .shapes import Array
 
 THICKEST_STEP_MM = 2.6
 """Slices thicker than this are averaged from thinner ones, as a scanner's slice is."""
@@ -93,14 +93,14 @@ def paint_patient(scene: Scene, tumor_count: int) -> None:
     torso.paint_body(scene)
     torso.paint_chest(scene)
     skeleton.paint_skeleton(scene)
-    organs.paint_vessels(scene)
+    vessels.paint_vessels(scene)
     organs.paint_kidneys(scene)
     organs.paint_adrenals(scene)
     organs.paint_liver(scene)
     organs.paint_gallbladder(scene)
     organs.paint_spleen(scene)
-    organs.paint_pancreas_and_duodenum(scene)
-    organs.paint_esophagus_and_stomach(scene)
+    digestive.paint_pancreas_and_duodenum(scene)
+    digestive.paint_esophagus_and_stomach(scene)
     bowel.paint_colon(scene)
     bowel.paint_small_bowel(scene)
     tumors.paint_tumors(scene, tumor_count)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import fft, ndimage
 
-from .shapes import Array
+from .region import Array
 
 
 def blurred(hu: Array, spacing: tuple[float, float, float], fwhm_mm: float) -> Array:
@@ -36,7 +36,7 @@ def ct_noise(
     fy = fft.fftfreq(shape[1], spacing[1])[:, None]
     fx = fft.rfftfreq(shape[2], spacing[2])[None, :]
     radius = np.hypot(fy, fx)
-    transfer = (np.sqrt(radius + 0.02) * np.exp(-((radius * kernel_mm) ** 2) * 2)).astype(
+    transfer = (np.sqrt(radius + 0.02) * np.exp(-((radius * kernel_mm) ** 2) * 3.5)).astype(
         np.float32
     )
     for k in range(shape[0]):

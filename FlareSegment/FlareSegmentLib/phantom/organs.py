@@ -1,4 +1,4 @@
-"""The 13 organs, each by its own recipe; proportions from `patient.py`."""
+"""Kidneys, adrenals, liver with gallbladder, and spleen."""
 
 # ruff: noqa: RUF005  (the sums are of arrays, not of tuples)
 
@@ -7,94 +7,8 @@ from __future__ import annotations
 import numpy as np
 
 from .canvas import Solid
-from .patient import AORTA_COURSE, CAVA_COURSE, ESOPHAGUS_COURSE
 from .scene import Scene
-from .shapes import (
-    box,
-    difference,
-    ellipsoid,
-    half_space,
-    intersection,
-    roughened,
-    spline,
-    tube,
-    turn,
-    union,
-)
-
-ARCH = np.array(
-    [
-        (24, 4, 258, 13.5),
-        (12, -14, 264, 13.5),
-        (-6, -34, 250, 14),
-        (-12, -44, 220, 15),
-        (-4, -42, 185, 15),
-    ],
-    float,
-)
-
-
-def paint_vessels(scene: Scene) -> None:
-    """Aorta with arch and iliac bifurcation, inferior vena cava, and their great branches."""
-    blood, cava = scene.hu("aorta"), scene.hu("inferior_vena_cava")
-    canvas = scene.canvas
-    size = scene.patient.size
-    course = np.vstack([AORTA_COURSE, ARCH])
-    fork = course[0, :3]
-    for side in (-1, 1):
-        iliac = spline(
-            [
-                fork,
-                fork + (side * 14, -1, -24),
-                fork + (side * 34, 14, -70),
-                fork + (side * 50, 20, -130),
-            ]
-        )
-        canvas.fill(canvas.solid(tube(iliac, 6.5)), blood)
-        vein = spline(
-            [
-                CAVA_COURSE[0, :3] + (0, 0, -2),
-                (side * 16 - 8, -4, -115),
-                (side * 34, 8, -165),
-                (side * 48, 16, -230),
-            ]
-        )
-        canvas.fill(canvas.solid(tube(vein, 7)), cava - 10)
-    smooth = spline(course, 3)
-    scene.organ(
-        "aorta", 5, tube(smooth[:, :3], smooth[:, 3] * size["aorta"]), blood, None, None, 1.5
-    )
-    smooth = spline(CAVA_COURSE, 3)
-    radii = smooth[:, 3] * size["inferior_vena_cava"]
-    scene.organ(
-        "inferior_vena_cava", 6, tube(smooth[:, :3], radii * 1.08, 0.85), cava, 0.5, None, 3.0
-    )
-    celiac = spline([(6, 0, 44), (4, -18, 46), (-4, -28, 44), (-18, -34, 40)])
-    _branch(scene, celiac, 3.2, blood)
-    mesenteric = spline([(5, -8, 26), (5, -26, 16), (4, -30, -10), (0, -40, -50), (-10, -46, -90)])
-    _branch(scene, mesenteric, 3.6, blood)
-    vein = spline([(-8, -48, 16), (-8, -42, -10), (-10, -48, -50), (-18, -50, -90)])
-    _branch(scene, vein, 5.0, scene.hu("portal_vein"))
-    portal = spline([(-8, -48, 16), (-22, -42, 34), (-38, -34, 52)])
-    _branch(scene, portal, 6.8, scene.hu("portal_vein"))
-    splenic = spline([(-8, -46, 17), (20, -38, 32), (50, -20, 42), (82, 0, 50)])
-    _branch(scene, splenic, 4.2, scene.hu("portal_vein"))
-    renal = scene.hu("renal_vein")
-    _branch(scene, spline([(-24, -12, -2), (-38, -4, -2), (-52, 6, -2)]), 5.0, renal)
-    _branch(
-        scene,
-        spline([(-18, -14, 6), (2, -25, 6), (18, -20, 4), (36, -6, 2), (52, 6, 2)]),
-        4.6,
-        renal,
-    )
-    _branch(scene, spline([(5, -6, 4), (-14, 2, 2), (-50, 9, 0)]), 2.6, blood)
-    _branch(scene, spline([(8, -6, 4), (28, 2, 4), (52, 9, 2)]), 2.6, blood)
-
-
-def _branch(scene: Scene, course: np.ndarray, radius: float, hu: float) -> None:
-    solid = scene.canvas.solid(tube(course, radius), 0.0)
-    scene.canvas.fill(solid, hu)
-    scene.canvas.claim(solid)
+from .shapes import box, difference, ellipsoid, intersection, spline, tube, turn, union
 
 
 def paint_kidneys(scene: Scene) -> None:
@@ -148,7 +62,7 @@ def _paint_kidney_inside(
     for level in (-1, 0, 1):
         calyx = [hilum + out * 4, hilum - out * 6, root + lie @ np.array([0, 0, level * 16])]
         solid = canvas.solid(tube(calyx, [5, 4.5, 3]))
-        canvas.fill(solid, scene.hu("renal_pelvis") if level == 0 else attenuate(scene))
+        canvas.fill(solid, scene.hu("renal_pelvis") if level == 0 else _urine_hu(scene))
     ureter = spline(
         [
             hilum + out * 4,
@@ -157,10 +71,10 @@ def _paint_kidney_inside(
             (np.sign(hilum[0]) * 40, 0, -200),
         ]
     )
-    canvas.fill(canvas.solid(tube(ureter, 2.0), 0.0), attenuate(scene))
+    canvas.fill(canvas.solid(tube(ureter, 2.0), 0.0), _urine_hu(scene))
 
 
-def attenuate(scene: Scene) -> float:
+def _urine_hu(scene: Scene) -> float:
     """HU of urine in this phase."""
     return scene.hu("renal_pelvis")
 
@@ -269,116 +183,10 @@ def paint_spleen(scene: Scene) -> None:
     """Spleen along the tenth rib under the left dome, hollow towards kidney and stomach."""
     center = scene.moved("spleen", [(102, 24, 63)])[0]
     lie = turn(-28, -16, -32)
-    radii = scene.sized("spleen", (36, 51, 58))
+    radii = scene.sized("spleen", (37, 53, 61))
     hollow = ellipsoid(center + (-36, -24, -2), (27, 44, 60), turn(-20, -10, -20))
     spleen = difference(
         ellipsoid(center, radii, lie), hollow, ellipsoid((72, 20, 2), (31, 31, 54)), blend=10
     )
     uneven = 14.0 if scene.phase == "arterial" else 2.5
     scene.organ("spleen", 3, spleen, scene.hu("spleen"), 0.6, scene.abdomen(0.5), uneven)
-
-
-def paint_esophagus_and_stomach(scene: Scene) -> None:
-    """Esophagus through the hiatus to the cardia; stomach with wall, fluid, food and gas."""
-    rng, canvas = scene.rng, scene.canvas
-    smooth = spline(ESOPHAGUS_COURSE, 3)
-    fill = float(rng.uniform(0.78, 1.03))
-    course = scene.moved(
-        "stomach",
-        [
-            (62, 0, 87),
-            (66, -12, 76),
-            (68, -38, 60),
-            (64, -62, 45),
-            (52, -78, 30),
-            (24, -86, 22),
-            (-4, -80, 22),
-            (-26, -68, 26),
-        ],
-    )
-    radii = scene.sized("stomach", np.array([27, 35, 33, 29, 25, 21, 16, 10.0]) * fill)
-    curve = spline(np.hstack([course, radii[:, None]]), 4)
-    body = roughened(tube(curve[:, :3], curve[:, 3]), 1.5, 30, int(rng.integers(1 << 30)))
-    solid = scene.organ("stomach", 11, body, scene.hu("stomach_wall"), 0.8, scene.abdomen(1.5), 3.0)
-    if solid is not None:
-        _fill_stomach(scene, solid, curve)
-    gullet = tube(smooth[:, :3], smooth[:, 3] * scene.patient.size["esophagus"] * 1.05, 0.8)
-    eso = scene.organ("esophagus", 10, gullet, scene.hu("esophagus"), 0.6, None, 3.0)
-    if rng.random() < 0.5:
-        canvas.fill(canvas.part(eso, tube(smooth[8:, :3], 2.5), 2.5), -700.0)
-
-
-def _fill_stomach(scene: Scene, stomach: Solid, curve: np.ndarray) -> None:
-    rng, canvas = scene.rng, scene.canvas
-    wall = float(rng.uniform(3.0, 5.0))
-    content = float(rng.choice([8.0, 22.0, 38.0, 60.0] + [250.0] * (scene.phase == "portal")))
-    canvas.fill(stomach, content, texture=scene.grain * np.float32(rng.uniform(3, 16)), depth=wall)
-    highest = curve[:, 1].min() - curve[:, 3].max() * 0.6
-    level = highest + float(rng.uniform(8, 34))
-    gas = half_space((0, 1, 0), level)
-    canvas.fill(canvas.part(stomach, gas, depth=wall), -985.0)
-
-
-def paint_pancreas_and_duodenum(scene: Scene) -> None:
-    """Pancreas from the head in the duodenal C over the spine to the spleen; the duodenum around."""
-    rng, canvas = scene.rng, scene.canvas
-    c_loop = scene.moved(
-        "duodenum",
-        [
-            (-30, -64, 26),
-            (-46, -54, 30),
-            (-54, -42, 18),
-            (-54, -36, -6),
-            (-50, -32, -28),
-            (-38, -34, -42),
-            (-14, -38, -44),
-            (8, -40, -40),
-            (26, -38, -28),
-            (34, -42, -8),
-        ],
-    )
-    duo = spline(c_loop, 4)
-    radii = np.interp(np.linspace(0, 1, len(duo)), [0, 0.15, 0.5, 1], [13.5, 13, 12, 11.5])
-    shape = roughened(
-        tube(duo, radii * scene.patient.size["duodenum"]), 1.2, 14, int(rng.integers(1 << 30))
-    )
-    gland = scene.moved(
-        "pancreas",
-        [
-            (-36, -38, -16),
-            (-32, -42, 4),
-            (-20, -48, 16),
-            (-2, -54, 24),
-            (20, -54, 34),
-            (44, -36, 40),
-            (68, -16, 44),
-            (86, -2, 48),
-        ],
-    )
-    thick = scene.sized("pancreas", [15, 16.5, 14, 11, 11.5, 12.5, 13, 11.0])
-    curve = spline(np.hstack([gland, thick[:, None]]), 4)
-    uncinate = tube(scene.moved("pancreas", [(-34, -34, -16), (-14, -32, -22)]), [10, 6])
-    pancreas = roughened(
-        union(tube(curve[:, :3], curve[:, 3]), uncinate, blend=6),
-        2.6,
-        13,
-        int(rng.integers(1 << 30)),
-    )
-    solid = canvas.solid(shape, 0.8, scene.abdomen(6.0))
-    inside = scene.organ(
-        "pancreas",
-        4,
-        difference(pancreas, shape, gap=0.5),
-        scene.hu("pancreas"),
-        -0.2,
-        scene.abdomen(6.0),
-        10.0,
-    )
-    canvas.fill(canvas.part(inside, tube(curve[6:, :3], 1.2)), 20.0)
-    if solid is None or solid.empty:
-        return
-    solid = scene.organ("duodenum", 12, shape, scene.hu("bowel_wall"), 0.8, scene.abdomen(6.0), 5.0)
-    canvas.fill(solid, float(rng.uniform(10, 45)), texture=scene.grain * np.float32(10), depth=3.0)
-    gas = union(*(ellipsoid(p + (0, -5, 0), (5, 3.5, 8)) for p in duo[rng.integers(2, 24, 3)]))
-    if rng.random() < 0.6:
-        canvas.fill(canvas.part(solid, gas, depth=3.0), -900.0)

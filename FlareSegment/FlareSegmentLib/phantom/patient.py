@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .shapes import Array, Section
+from .region import Array
+from .shapes import Section
 
 # Mean and standard deviation over 50 patients (label maps of FLARE 2022, MSD pancreas scans):
 # centroid (x, y, z; mm) in the frame above, and volume (ml): median, 10th and 90th percentile.

@@ -11,7 +11,8 @@ import numpy as np
 from .attenuation import attenuation
 from .canvas import Canvas, Room, Solid
 from .patient import CENTROID_MM, Patient
-from .shapes import Array, Point, Shape, column, ellipsoid, half_space, smooth_minimum, union
+from .region import Array
+from .shapes import Point, Shape, column, ellipsoid, half_space, smooth_minimum, union
 
 
 @dataclass
