@@ -38,7 +38,9 @@ def choose_device(name: str) -> tuple[torch.device, str]:
     if not problem:
         return torch.device("cuda"), ""
     if name == "cuda":
-        raise DeviceError(f"{problem} Choose the CPU, or 'auto' to take a GPU only if there is one.")
+        raise DeviceError(
+            f"{problem} Choose the CPU, or 'auto' to take a GPU only if there is one."
+        )
     note = "" if not torch.cuda.is_available() else f"{problem} The CPU is used instead."
     return torch.device("cpu"), note
 
@@ -66,9 +68,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
         If the name is unknown.
     """
     if name not in PRECISIONS:
-        raise InputError(
-            f"There is no precision '{name}'. Choose one of: {', '.join(PRECISIONS)}."
-        )
+        raise InputError(f"There is no precision '{name}'. Choose one of: {', '.join(PRECISIONS)}.")
     if name == "auto":
         if device.type == "cuda":
             return torch.float16

@@ -23,9 +23,7 @@ def grid_size(
     size: Sequence[int], spacing: Sequence[float], new_spacing: Sequence[float]
 ) -> tuple[int, int, int]:
     """Voxels (k, j, i) that cover the same box at about `new_spacing` mm, at least one each."""
-    k, j, i = (
-        max(1, round(n * s / t)) for n, s, t in zip(size, spacing, new_spacing, strict=True)
-    )
+    k, j, i = (max(1, round(n * s / t)) for n, s, t in zip(size, spacing, new_spacing, strict=True))
     return (k, j, i)
 
 

@@ -117,7 +117,7 @@ class Segmenter:
                 (self._localiser, self.bundle.info.localiser),
             ):
                 if network is not None and entry is not None:
-                    size = _multiple(network)
+                    size = tuple(2 * n for n in _multiple(network))
                     self._forward(network, torch.zeros(size))
 
     def segment(
@@ -302,15 +302,23 @@ class _Run:
             return upsample_argmax(logits, region.shape, self.monitor)
 
     def _clean_up(self, logits: Tensor, voxel_ml: float) -> None:
-        """Push down, in place, the logits of components that should not be there."""
+        """Change, in place, the logits of components that should not be there."""
         if self.settings.cleanup is None:
             return
         winner = logits.argmax(0).to(torch.uint8).cpu().numpy()
-        stray = stray_voxels(winner, voxel_ml, self.info.targets, self.settings.cleanup)
-        if stray.any():
-            where = torch.from_numpy(np.flatnonzero(stray)).to(logits.device)
+        for last in (False, True):
+            stray = stray_voxels(winner, voxel_ml, self.info.targets, self.settings.cleanup)
+            if not stray.any():
+                return
+            # Positions, not a flattened copy: the logits may be a view of a padded array.
+            k, j, i = (torch.from_numpy(n).to(logits.device) for n in np.nonzero(stray))
+            if last:
+                # What takes the place of a stray component may be as stray; then nothing is there.
+                logits[0, k, j, i] = -REMOVED
+                return
             channel = torch.from_numpy(winner[stray].astype(np.int64)).to(logits.device)
-            logits.flatten(1)[channel, where] = REMOVED
+            logits[channel, k, j, i] = REMOVED
+            winner[stray] = logits[:, k, j, i].argmax(0).to(torch.uint8).cpu().numpy()
 
     def _predict(
         self,

@@ -83,8 +83,7 @@ def class_boxes(logits: Tensor, fine_size: tuple[int, int, int]) -> list[ClassBo
             for s, n in zip(coarse, logits.shape[1:], strict=True)
         )
         fine = tuple(
-            _touched(s, n, m)
-            for s, n, m in zip(coarse, logits.shape[1:], fine_size, strict=True)
+            _touched(s, n, m) for s, n, m in zip(coarse, logits.shape[1:], fine_size, strict=True)
         )
         boxes.append(ClassBox(channel, coarse, fine))  # type: ignore[arg-type]
     return boxes

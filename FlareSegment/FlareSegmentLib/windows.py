@@ -74,9 +74,7 @@ def plan_windows(
     step
         Distance of neighbouring windows as a share of the window, 0 < step <= 1.
     """
-    size = tuple(
-        min(g, max(m, p // m * m)) for g, p, m in zip(grid, patch, multiple, strict=True)
-    )
+    size = tuple(min(g, max(m, p // m * m)) for g, p, m in zip(grid, patch, multiple, strict=True))
     starts = [_starts(g, s, step) for g, s in zip(grid, size, strict=True)]
     boxes = tuple(
         (slice(k, k + size[0]), slice(j, j + size[1]), slice(i, i + size[2]))

@@ -1,0 +1,145 @@
+"""Bundles: what fits is loaded exactly, whatever does not fit is refused with its own sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from FlareSegmentLib.bundle import ModelBundle, file_sha256, read_info, save_bundle
+from FlareSegmentLib.errors import BundleError, OutputError
+
+
+@pytest.fixture
+def bundle_copy(tiny_bundle: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "mödel folder"
+    shutil.copytree(tiny_bundle, folder)
+    return folder
+
+
+def edit(folder: Path, **changes: object) -> None:
+    content = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    content.update(changes)
+    (folder / "model.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def set_hash(folder: Path) -> None:
+    content = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    content["network"]["sha256"] = file_sha256(folder / "weights.pt")
+    (folder / "model.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def test_saved_weights_come_back(bundle_copy: Path, tmp_path: Path) -> None:
+    bundle = ModelBundle.load(bundle_copy)
+    weights = bundle.network().state_dict()
+    save_bundle(tmp_path / "again", bundle.info, weights)
+    again = ModelBundle.load(tmp_path / "again")
+    for key, value in again.network().state_dict().items():
+        torch.testing.assert_close(value, weights[key])
+    assert again.info.targets == bundle.info.targets
+    assert again.info.network.intensity == bundle.info.network.intensity
+
+
+def test_saving_into_a_file_says_so(bundle_copy: Path, tmp_path: Path) -> None:
+    bundle = ModelBundle.load(bundle_copy)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        save_bundle(tmp_path / "file", bundle.info, bundle.network().state_dict())
+
+
+def test_folder_without_model_json_is_not_a_model(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"has no model\.json"):
+        ModelBundle.load(tmp_path)
+
+
+def test_half_written_model_json_is_refused(bundle_copy: Path) -> None:
+    path = bundle_copy / "model.json"
+    path.write_text(path.read_text(encoding="utf-8")[:200], encoding="utf-8")
+    with pytest.raises(BundleError, match="cannot be read as JSON"):
+        ModelBundle.load(bundle_copy)
+
+
+def test_unknown_format_version_is_refused(bundle_copy: Path) -> None:
+    edit(bundle_copy, format=99)
+    with pytest.raises(BundleError, match="format version 99"):
+        ModelBundle.load(bundle_copy)
+
+
+def test_missing_entry_is_named(bundle_copy: Path) -> None:
+    content = json.loads((bundle_copy / "model.json").read_text(encoding="utf-8"))
+    del content["activation"]
+    (bundle_copy / "model.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(BundleError, match="activation"):
+        ModelBundle.load(bundle_copy)
+
+
+def test_unknown_target_is_named(bundle_copy: Path) -> None:
+    edit(bundle_copy, targets=["liver", "brain"])
+    with pytest.raises(BundleError, match="brain"):
+        read_info(bundle_copy)
+
+
+def test_weights_path_may_not_leave_the_folder(bundle_copy: Path) -> None:
+    content = json.loads((bundle_copy / "model.json").read_text(encoding="utf-8"))
+    content["network"]["weights"] = "../weights.pt"
+    (bundle_copy / "model.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(BundleError, match="must be a file name"):
+        ModelBundle.load(bundle_copy)
+
+
+def test_missing_weights_are_named(bundle_copy: Path) -> None:
+    (bundle_copy / "weights.pt").unlink()
+    with pytest.raises(BundleError, match=r"'weights\.pt' is missing"):
+        ModelBundle.load(bundle_copy)
+
+
+def test_half_written_weights_have_another_hash(bundle_copy: Path) -> None:
+    path = bundle_copy / "weights.pt"
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(BundleError, match="SHA-256"):
+        ModelBundle.load(bundle_copy)
+
+
+def test_weights_of_another_network_are_refused(bundle_copy: Path) -> None:
+    content = json.loads((bundle_copy / "model.json").read_text(encoding="utf-8"))
+    content["network"]["arguments"]["widths"] = [4, 12]
+    (bundle_copy / "model.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(BundleError, match="do not fit the network"):
+        ModelBundle.load(bundle_copy)
+
+
+class Harmful:
+    """Pickles to a call that leaves a file behind."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str, ...]]:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("as_torch_file", [True, False])
+def test_code_in_a_weights_file_is_never_run(
+    bundle_copy: Path, tmp_path: Path, as_torch_file: bool
+) -> None:
+    trace = tmp_path / "was here"
+    if as_torch_file:
+        torch.save({"weight": Harmful(trace)}, bundle_copy / "weights.pt")
+    else:
+        (bundle_copy / "weights.pt").write_bytes(pickle.dumps(Harmful(trace)))
+    set_hash(bundle_copy)
+    with pytest.raises(BundleError, match="not a plain weights file"):
+        ModelBundle.load(bundle_copy)
+    assert not trace.exists()
+
+
+def test_something_else_than_tensors_is_refused(bundle_copy: Path) -> None:
+    torch.save([1, 2, 3], bundle_copy / "weights.pt")
+    set_hash(bundle_copy)
+    with pytest.raises(BundleError, match="something else than named tensors"):
+        ModelBundle.load(bundle_copy)

@@ -1,0 +1,44 @@
+"""The region of interest: around organs, never around a stray spot, nothing without an abdomen."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from FlareSegmentLib.localiser import LocaliserSettings, organ_components, region_of_interest
+
+KEYS = ("liver", "aorta", "spleen")
+VOXEL_ML = 0.216  # 6 mm cubes
+
+
+def test_stray_spot_in_the_chest_does_not_widen_the_region() -> None:
+    labels = np.zeros((60, 40, 40), np.uint8)
+    labels[10:25, 10:25, 5:25] = 1
+    labels[50:53, 20:23, 20:23] = 3
+    organs = organ_components(labels, KEYS, VOXEL_ML, LocaliserSettings())
+    assert organs[10:25, 10:25, 5:25].all()
+    assert not organs[40:].any()
+
+
+def test_tubes_alone_are_no_abdomen() -> None:
+    labels = np.zeros((60, 40, 40), np.uint8)
+    labels[:, 18:24, 18:24] = 2
+    assert not organ_components(labels, KEYS, VOXEL_ML, LocaliserSettings()).any()
+
+
+def test_a_few_millilitres_are_no_abdomen() -> None:
+    labels = np.zeros((60, 40, 40), np.uint8)
+    labels[10:14, 10:14, 10:14] = 1
+    assert not organ_components(labels, KEYS, VOXEL_ML, LocaliserSettings()).any()
+
+
+def test_region_is_the_organs_box_plus_margin_in_scan_voxels() -> None:
+    organs = np.zeros((50, 40, 40), bool)
+    organs[20:30, 10:20, 15:30] = True
+    box = region_of_interest(organs, (6, 6, 6), (150, 400, 400), (12, 6, 6))
+    assert box == (slice(54, 96), slice(90, 210), slice(140, 310))
+
+
+def test_region_stays_inside_the_scan() -> None:
+    organs = np.ones((10, 10, 10), bool)
+    box = region_of_interest(organs, (6, 6, 6), (25, 512, 512), (36, 20, 20))
+    assert box == (slice(0, 25), slice(0, 512), slice(0, 512))
