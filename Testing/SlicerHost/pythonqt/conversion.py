@@ -39,8 +39,10 @@ def to_native(value: Any) -> Any:
         For a ``pathlib.Path``: PythonQt does not turn it into a QString, PySide would.
     """
     from SlicerHost.pythonqt.signals import BoundSignal
-    from SlicerHost.pythonqt.wrapper import InstanceWrapper
+    from SlicerHost.pythonqt.wrapper import ClassWrapper, InstanceWrapper
 
+    if isinstance(value, ClassWrapper):
+        return value._native_type
     if isinstance(value, InstanceWrapper):
         return value.native_object()
     if isinstance(value, EnumValue):

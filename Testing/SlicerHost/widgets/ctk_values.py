@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from typing import Any
 
 from PySide6 import QtCore, QtGui, QtWidgets
@@ -23,6 +24,7 @@ class ctkCheckableComboBox(QtWidgets.QComboBox):  # noqa: N801
     def __init__(self, parent: QtWidgets.QWidget | None = None):
         super().__init__(parent)
         self.view().viewport().installEventFilter(self)
+        self._checked: list[int] = []
         self._prepare()
 
     def _prepare(self) -> None:
@@ -40,7 +42,9 @@ class ctkCheckableComboBox(QtWidgets.QComboBox):  # noqa: N801
                     item.setCheckState(QtCore.Qt.CheckState.Unchecked)
 
     def _on_data_changed(self, first: Any, last: Any, roles: Any = ()) -> None:
-        if not roles or int(_ROLE) in [int(role) for role in roles]:
+        checked = [index.row() for index in self.checkedIndexes()]
+        if checked != self._checked:
+            self._checked = checked
             self.checkedIndexesChanged.emit()
             self.update()
 
@@ -102,9 +106,8 @@ class ctkCheckableComboBox(QtWidgets.QComboBox):  # noqa: N801
         painter = QtWidgets.QStylePainter(self)
         option = QtWidgets.QStyleOptionComboBox()
         self.initStyleOption(option)
-        checked = self.checkedIndexes()
-        names = [str(index.data()) for index in checked]
-        option.currentText = ", ".join(names) if names else ""
+        names = [str(index.data()) for index in self.checkedIndexes()]
+        option.currentText = ", ".join(names) if names else "None"
         if names and len(names) == self.count():
             option.currentText = "All"
         painter.drawComplexControl(QtWidgets.QStyle.ComplexControl.CC_ComboBox, option)
@@ -182,7 +185,7 @@ class ctkDoubleSlider(QtWidgets.QWidget):  # noqa: N801
         """Set the value, kept within the range."""
         low, high = self.property("minimum"), self.property("maximum")
         value = min(max(float(value), low), high)
-        if high > low:
+        if math.isfinite(high - low) and high > low:
             self._slider.setValue(round((value - low) / (high - low) * self._STEPS))
         if value != self._value:
             self._value = value
@@ -274,11 +277,13 @@ class ctkDirectoryButton(QtWidgets.QWidget):  # noqa: N801
 
     def _set_directory(self, path: str) -> None:
         new = QtCore.QDir(path)
-        if new.path() == self._directory.path():
-            return
-        self._directory = new
-        self._refresh()
-        self.directoryChanged.emit(path)
+        if new != self._directory:
+            self._directory.setPath(new.absolutePath())
+            self._refresh()
+            self.directorySelected.emit(new.path())
+            self.directoryChanged.emit(self._directory.path())
+        else:
+            self.directorySelected.emit(new.path())
 
     @invokable
     def browse(self) -> str:
@@ -287,7 +292,6 @@ class ctkDirectoryButton(QtWidgets.QWidget):  # noqa: N801
             QtWidgets.QFileDialog, "getExistingDirectory", self.browse, [self.property("caption")]
         )
         if chosen:
-            self.directorySelected.emit(chosen)
             self._set_directory(chosen)
         return chosen or ""
 
@@ -384,23 +388,3 @@ class ctkPathLineEdit(QtWidgets.QWidget):  # noqa: N801
     nameFilters = stored("QStringList", "nameFilters", [])  # noqa: N815
     showBrowseButton = stored(bool, "showBrowseButton", True)  # noqa: N815
     showHistoryButton = stored(bool, "showHistoryButton", True)  # noqa: N815
-
-
-class ctkRangeWidget(QtWidgets.QWidget):  # noqa: N801
-    """Two values with bounds; only what the parameter node needs."""
-
-    valuesChanged = QtCore.Signal(float, float)  # noqa: N815
-    decimals = stored(int, "decimals", 2)
-    singleStep = stored(float, "singleStep", 1.0)  # noqa: N815
-    minimum = stored(float, "minimum", 0.0)
-    maximum = stored(float, "maximum", 99.0)
-    minimumValue = stored(float, "minimumValue", 0.0)  # noqa: N815
-    maximumValue = stored(float, "maximumValue", 99.0)  # noqa: N815
-
-    @invokable
-    def setValues(self, low: float, high: float) -> None:  # noqa: N802
-        """Set both values."""
-        if (low, high) != (self.property("minimumValue"), self.property("maximumValue")):
-            self.setProperty("minimumValue", low)
-            self.setProperty("maximumValue", high)
-            self.valuesChanged.emit(low, high)

@@ -10,7 +10,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 import slicer
 from SlicerHost.pythonqt.wrapper import invokable
 from SlicerHost.widgets.ctk_widgets import ctkMenuButton
-from SlicerHost.widgets.ctk_values import ctkDoubleSpinBox, ctkRangeWidget, ctkSliderWidget
+from SlicerHost.widgets.ctk_values import ctkDoubleSpinBox, ctkSliderWidget
 from SlicerHost.widgets.declaring import stored
 from SlicerHost.widgets.mrml_observing import Observers
 
@@ -55,14 +55,6 @@ class qMRMLSpinBox(ctkDoubleSpinBox):  # noqa: N801
 
     cpp_slots = {"setMRMLScene": ["setMRMLScene(vtkMRMLScene*)"]}
     quantity = stored(str, "quantity", "")
-
-    @invokable
-    def setMRMLScene(self, scene: Any) -> None:  # noqa: N802
-        """Take the scene."""
-
-
-class qMRMLRangeWidget(ctkRangeWidget):  # noqa: N801
-    """A range that knows the scene."""
 
     @invokable
     def setMRMLScene(self, scene: Any) -> None:  # noqa: N802

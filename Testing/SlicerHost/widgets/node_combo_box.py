@@ -61,7 +61,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
         self._scene: Any = None
         self._current: str | None = None
         self._requested: Any = None
-        self._known: set[str] = set()
+        self._known: list[str] = []
         self._attributes: list[tuple[str, str, str | None]] = []
         self._observers = Observers(self)
         self._combo = QtWidgets.QComboBox(self)
@@ -107,15 +107,28 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
             return
         nodes = self._nodes()
         ids = [node.GetID() for node in nodes]
-        wanted = self._current if self._current in ids else None
-        if wanted is None and ids and not self.property("noneEnabled"):
-            wanted = ids[0]
+        wanted = self._current if self._current in ids else self._instead(ids)
         added = [node for node in nodes if node.GetID() not in self._known]
-        self._known = set(ids)
+        self._known = list(ids)
         self._rebuild()
         self._select(wanted)
         for node in added:
             self.nodeAdded.emit(node)
+
+    def _instead(self, ids: list[str]) -> str | None:
+        """Choose when the current node is gone, or when there was none, as Slicer does.
+
+        A removed node gives way to the one in its place, else to the last. A first node is chosen
+        by itself only when the list was quite empty: no None, no actions, no nodes.
+        """
+        if not ids:
+            return None
+        if self._current is not None and self._current in self._known:
+            place = self._known.index(self._current)
+            return ids[min(place, len(ids) - 1)]
+        options = ("noneEnabled", "addEnabled", "removeEnabled", "editEnabled", "renameEnabled")
+        empty = not self._known and not any(self.property(name) for name in options)
+        return ids[0] if empty else None
 
     def _nodes(self) -> list[Any]:
         if self._scene is None:

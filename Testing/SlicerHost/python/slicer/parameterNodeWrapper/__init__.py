@@ -1,8 +1,8 @@
 """Typed access to a ``vtkMRMLScriptedModuleNode``, and its connection to widgets.
 
 Written anew after Slicer's documentation and behavior; values are stored in the node exactly as
-Slicer stores them, so that a scene saved with one opens with the other. ``QColor`` parameters,
-``typing.Any`` and the making of widgets from types are not here.
+Slicer stores them, so that a scene saved with one opens with the other. Not here: ranges,
+``QColor``, ``typing.Any``, own serializers, and the making of widgets from types.
 """
 
 from .annotations import Default, findFirstAnnotation, splitAnnotations, unannotatedType
@@ -15,7 +15,7 @@ from .connectors import (
     parameterNodeGuiConnector,
 )
 from .formats import getNodeTypes, isNodeOrUnionOfNodes
-from .packs import FloatRange, isParameterPack, nestedParameterNames, parameterPack
+from .packs import isParameterPack, nestedParameterNames, parameterPack
 from .validators import (
     Choice,
     Exclude,
@@ -23,7 +23,6 @@ from .validators import (
     Maximum,
     Minimum,
     NotNone,
-    RangeBounds,
     Validator,
     WithinRange,
 )
@@ -39,13 +38,11 @@ __all__ = [
     "Decimals",
     "Default",
     "Exclude",
-    "FloatRange",
     "GuiConnector",
     "IsInstance",
     "Maximum",
     "Minimum",
     "NotNone",
-    "RangeBounds",
     "SingleStep",
     "SlicerPackParameterNamePropertyName",
     "SlicerParameterNamePropertyName",

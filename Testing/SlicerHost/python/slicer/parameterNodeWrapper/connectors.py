@@ -17,7 +17,6 @@ import slicer
 from . import validators
 from .annotations import findFirstAnnotation, splitAnnotations, unannotatedType
 from .formats import getNodeTypes, isNodeOrUnionOfNodes
-from .packs import FloatRange
 
 SlicerPackParameterNamePropertyName = "SlicerPackParameterName"
 
@@ -308,28 +307,6 @@ class _TextEdit(GuiConnector):
 
     def write(self, value: str) -> None:
         self._widget.setPlainText(value)
-
-
-@parameterNodeGuiConnector
-class _Range(GuiConnector):
-    _signal = "valuesChanged"
-
-    @staticmethod
-    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
-        ranges = (ctk.ctkRangeWidget, slicer.qMRMLRangeWidget)
-        return unannotatedType(datatype) is FloatRange and type(widget) in ranges
-
-    def prepare(self, datatype: Any, annotations: tuple[Any, ...]) -> None:
-        bounds = findFirstAnnotation(annotations, validators.RangeBounds)
-        if bounds is None:
-            raise RuntimeError("A range widget needs the RangeBounds annotation.")
-        self._widget.minimum, self._widget.maximum = bounds.minimum, bounds.maximum
-
-    def read(self) -> FloatRange:
-        return FloatRange(self._widget.minimumValue, self._widget.maximumValue)
-
-    def write(self, value: FloatRange) -> None:
-        self._widget.setValues(value.minimum, value.maximum)
 
 
 class _PathConnector(_PropertyConnector):

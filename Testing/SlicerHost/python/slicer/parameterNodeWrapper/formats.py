@@ -166,7 +166,12 @@ class SequenceFormat(Format):
 
     def read(self, node: Any, name: str) -> Any:
         """Give a list that writes its changes to the node."""
-        return ObservedList(self.read_list(node, name), lambda v: self.write(node, name, v))
+
+        def save(values: list[Any]) -> list[Any]:
+            self.write(node, name, values)
+            return self.read_list(node, name)
+
+        return ObservedList(self.read_list(node, name), save)
 
     def remove(self, node: Any, name: str) -> None:
         """Forget the elements."""
@@ -225,8 +230,12 @@ class DictFormat(SequenceFormat):
 
     def read(self, node: Any, name: str) -> Any:
         """Give a dict that writes its changes to the node."""
-        pairs = dict(self.read_list(node, name))
-        return ObservedDict(pairs, lambda v: self.write(node, name, v))
+
+        def save(values: dict[Any, Any]) -> dict[Any, Any]:
+            self.write(node, name, values)
+            return dict(self.read_list(node, name))
+
+        return ObservedDict(dict(self.read_list(node, name)), save)
 
 
 class UnionFormat(Format):
@@ -246,11 +255,15 @@ class UnionFormat(Format):
         for index, member in enumerate(self.members):
             if isinstance(member, NoneFormat) != (value is None):
                 continue
+            if isinstance(value, bool) and not isinstance(member, BoolFormat):
+                continue  # a union takes True as a bool or not at all
             try:
                 member.validate(value)
                 return index
-            except (TypeError, ValueError) as refusal:
+            except ValueError as refusal:
                 error = refusal
+            except TypeError:
+                continue
         raise error
 
     def validate(self, value: Any) -> None:

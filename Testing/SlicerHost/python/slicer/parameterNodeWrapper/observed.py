@@ -9,13 +9,13 @@ from typing import Any
 class ObservedList(MutableSequence):
     """A list whose changes are kept."""
 
-    def __init__(self, values: list[Any], save: Callable[[Any], None]) -> None:
+    def __init__(self, values: list[Any], save: Callable[[Any], list[Any]]) -> None:
         self._values = values
         self._save = save
 
     def _changed(self, values: list[Any]) -> None:
-        self._save(values)
-        self._values = values
+        # Read back, so that a list put into this list tells of its changes, too.
+        self._values = self._save(values)
 
     def __getitem__(self, index: Any) -> Any:
         return self._values[index]
@@ -39,6 +39,14 @@ class ObservedList(MutableSequence):
         values.insert(index, value)
         self._changed(values)
 
+    def extend(self, values: Any) -> None:
+        """Append values, all or none."""
+        self._changed([*self._values, *values])
+
+    def sort(self, **options: Any) -> None:
+        """Sort the values."""
+        self._changed(sorted(self._values, **options))
+
     def __eq__(self, other: object) -> bool:
         return self._values == (other._values if isinstance(other, ObservedList) else other)
 
@@ -51,13 +59,12 @@ class ObservedList(MutableSequence):
 class ObservedDict(MutableMapping):
     """A dict whose changes are kept."""
 
-    def __init__(self, values: dict[Any, Any], save: Callable[[Any], None]) -> None:
+    def __init__(self, values: dict[Any, Any], save: Callable[[Any], dict[Any, Any]]) -> None:
         self._values = values
         self._save = save
 
     def _changed(self, values: dict[Any, Any]) -> None:
-        self._save(values)
-        self._values = values
+        self._values = self._save(values)
 
     def __getitem__(self, key: Any) -> Any:
         return self._values[key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing
 from typing import Any
 
@@ -93,6 +94,8 @@ def _make_pack(cls: type) -> type:
         "dataType": staticmethod(lambda name: _data_type(cls, name)),
     }
     for name, value in extra.items():
+        if name in members:
+            raise ValueError(f"Cannot use reserved name '{name}' in a parameterPack")
         setattr(cls, name, value)
     for name, value in (("__eq__", _equal), ("__repr__", _text), ("__str__", _text)):
         if name not in cls.__dict__:
@@ -101,7 +104,7 @@ def _make_pack(cls: type) -> type:
 
 
 def _equal(self: Any, other: object) -> bool:
-    if not isParameterPack(other) or type(self) is not type(other):
+    if not isParameterPack(other) or self.allParameters is not other.allParameters:
         return False
     return all(getattr(self, name) == getattr(other, name) for name in self.allParameters)
 
@@ -111,18 +114,29 @@ def _text(self: Any) -> str:
     return f"{type(self).__name__}({inside})"
 
 
+def _check_member(pack: Any, name: str) -> None:
+    """Raise when a dotted name leads nowhere; a property over parameters counts as a member."""
+    top, rest = splitDottedName(name)
+    if not hasattr(pack, top):
+        raise ValueError(f"{pack} has no member '{top}'")
+    if rest is None:
+        return
+    inner = splitAnnotations(pack.allParameters[top].unalteredType)[0]
+    if not isParameterPack(inner):
+        raise ValueError(f"{inner} is not a parameter pack but expects to have '{rest}'")
+    _check_member(inner, rest)
+
+
 def _get_value(self: Any, name: str) -> Any:
     top, rest = splitDottedName(name)
-    if top not in self.allParameters:
-        raise ValueError(f"{self} has no member '{top}'")
+    _check_member(self, name)
     value = getattr(self, top)
     return value if rest is None else value.getValue(rest)
 
 
 def _set_value(self: Any, name: str, value: Any) -> None:
     top, rest = splitDottedName(name)
-    if top not in self.allParameters:
-        raise ValueError(f"{self} has no member '{top}'")
+    _check_member(self, name)
     if rest is None:
         setattr(self, top, value)
     else:
@@ -133,10 +147,21 @@ def _set_value(self: Any, name: str, value: Any) -> None:
 
 def _data_type(cls: Any, name: str) -> Any:
     top, rest = splitDottedName(name)
-    if top not in cls.allParameters:
-        raise ValueError(f"{cls} has no member '{top}'")
+    _check_member(cls, name)
     annotated = cls.allParameters[top].unalteredType
     return annotated if rest is None else splitAnnotations(annotated)[0].dataType(rest)
+
+
+@functools.cache
+def _frozen(cls: type) -> type:
+    """Give the class of packs read from a node: no attribute can be added to them."""
+
+    def set_attribute(self: Any, name: str, value: Any) -> None:
+        if not hasattr(self, name):
+            raise AttributeError(f"{cls.__name__} has no attribute '{name}'")
+        object.__setattr__(self, name, value)
+
+    return type(cls.__name__, (cls,), {"__setattr__": set_attribute, "__hash__": None})
 
 
 class PackFormat(Format):
@@ -155,7 +180,7 @@ class PackFormat(Format):
 
     def read(self, node: Any, name: str) -> Any:
         """Give a pack that writes its changes to the node."""
-        pack = self.type.__new__(self.type)
+        pack = _frozen(self.type).__new__(_frozen(self.type))
         pack.__dict__["_values"] = {
             key: member.format.read(node, f"{name}.{key}")
             for key, member in self.type.allParameters.items()
@@ -167,17 +192,3 @@ class PackFormat(Format):
         """Forget every parameter."""
         for key, member in self.type.allParameters.items():
             member.format.remove(node, f"{name}.{key}")
-
-
-@parameterPack
-class FloatRange:
-    """A range of real numbers."""
-
-    minimum: float
-    maximum: float
-
-    def setRange(self, minimum: float, maximum: float) -> None:  # noqa: N802
-        """Set both ends."""
-        if minimum > maximum:
-            raise ValueError(f"A range needs minimum <= maximum: {minimum} <= {maximum}")
-        self.minimum, self.maximum = minimum, maximum

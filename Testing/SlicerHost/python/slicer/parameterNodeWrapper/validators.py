@@ -83,17 +83,6 @@ class WithinRange(Validator):
             )
 
 
-class RangeBounds(WithinRange):
-    """Ranges that lie within bounds."""
-
-    def validate(self, value: Any) -> None:
-        """Raise for a range that leaves the bounds."""
-        if value.minimum < self.minimum or value.maximum > self.maximum:
-            raise ValueError(
-                f"Range must be within [{self.minimum}, {self.maximum}], is {value}"
-            )
-
-
 class Choice(Validator):
     """One of some values."""
 

@@ -78,9 +78,9 @@ class _Wrapper:
         return annotated if rest is None else splitAnnotations(annotated)[0].dataType(rest)
 
     def isCached(self, name: str) -> bool:  # noqa: N802
-        """The host always reads the node."""
+        """Slicer caches every type that is here; the host reads the node each time."""
         self._parameter(name)
-        return False
+        return True
 
     def getValue(self, name: str) -> Any:  # noqa: N802
         """Give a parameter by its name, dotted into packs."""
