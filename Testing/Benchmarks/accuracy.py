@@ -17,9 +17,9 @@ OURS, TEACHER = "ours", "FLARE 2025 laptop network"
 
 def section(chosen: Options) -> str:
     """Measure and give the part of the report."""
+    folder = inputs.validation_folder(chosen)
     from FlareSegmentLib.evaluation import evaluate_folders
 
-    folder = inputs.validation_folder(chosen)
     scripts: dict[str, tuple[str, tuple[str | Path, ...], Path]] = {}
     sentences = []
     for name, script, find in (

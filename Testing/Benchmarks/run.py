@@ -15,6 +15,7 @@ from pathlib import Path
 
 import accuracy
 import inputs
+import networks
 import peers
 import scaling
 import startup
@@ -26,6 +27,7 @@ PARTS = {
     "peers": ("Beside nnU-Net's predictor with the same weights", peers.section),
     "scaling": ("Volumes of 55 to 1000 slices, and the floor", scaling.section),
     "startup": ("Start-up", startup.section),
+    "networks": ("What the sub-voxel stem saves", networks.section),
 }
 
 
