@@ -23,9 +23,10 @@ def section(chosen: Options) -> str:
     model = inputs.model(chosen)
     scan = inputs.scan_of(inputs.validation_folder(chosen), CASE)
     measure("first_window.py", model, scan, str(time.time()), chosen.device)  # warms the cache
-    runs = []
-    for _ in range(max(chosen.runs, 5)):  # short, so more of them
-        runs.append(measure("first_window.py", model, scan, str(time.time()), chosen.device).result)
+    runs = [
+        measure("first_window.py", model, scan, str(time.time()), chosen.device).result
+        for _ in range(chosen.runs)
+    ]
     marks = list(runs[0]["marks"])
     medians = [statistics.median([run["marks"][mark] for run in runs]) for mark in marks]
     rows = [(mark, f"{value:.2f}") for mark, value in zip(marks, medians, strict=True)]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
+
 from FlareSegmentLib.errors import InputError, OutputError
 from FlareSegmentLib.evaluation import EvaluationArguments, evaluate_folders, read_annotated, run
 from FlareSegmentLib.geometry import set_image_affine

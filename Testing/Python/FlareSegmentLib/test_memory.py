@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+
 from FlareSegmentLib.memory import MIB, MemoryCurve, MemorySampler
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's /proc")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from FlareSegmentLib.errors import InputError
 from FlareSegmentLib.metrics import Score, dsc, evaluate_case
 

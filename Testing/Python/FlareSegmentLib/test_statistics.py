@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from FlareSegmentLib import statistics
 from FlareSegmentLib.errors import InputError
 from FlareSegmentLib.statistics import organ_statistics

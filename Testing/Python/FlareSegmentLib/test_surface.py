@@ -6,8 +6,9 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from FlareSegmentLib.surface import area_table, nsd, surface_elements
 from scipy import ndimage
+
+from FlareSegmentLib.surface import area_table, nsd, surface_elements
 
 # The published implementation of the surface distance calls SciPy by an old name.
 pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")
