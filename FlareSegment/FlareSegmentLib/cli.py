@@ -265,9 +265,11 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _phantom(options: argparse.Namespace) -> int:
+    from .phantom.generate import PhantomSettings
     from .phantom_file import write_phantom
 
-    for path in write_phantom(options.output, options.seed, options.overwrite):
+    settings = PhantomSettings(seed=options.seed)
+    for path in write_phantom(options.output, settings, options.overwrite):
         print(path)
     return 0
 

@@ -12,21 +12,24 @@ import numpy as np
 from .errors import InputError, OutputError
 from .geometry import lps_to_ras
 from .labels import targets
+from .phantom.generate import PhantomSettings, make_phantom
 from .volume import Volume
 from .writing import write_label_map
 
 _ENDING = ".nii.gz"
 
 
-def write_phantom(output: Path, seed: int, overwrite: bool = False) -> tuple[Path, Path]:
+def write_phantom(
+    output: Path, settings: PhantomSettings, overwrite: bool = False
+) -> tuple[Path, Path]:
     """Make a phantom and write it.
 
     Parameters
     ----------
     output
         A ``.nii.gz`` file, or a folder, in which the file is ``phantom_<seed>.nii.gz``.
-    seed
-        Another seed, another patient.
+    settings
+        Another seed is another patient.
     overwrite
         Whether files that are there may be replaced.
 
@@ -42,8 +45,7 @@ def write_phantom(output: Path, seed: int, overwrite: bool = False) -> tuple[Pat
     OutputError
         When the files are there already or cannot be written.
     """
-    from .phantom.generate import PhantomSettings, make_phantom
-
+    seed = settings.seed
     if seed < 0:
         raise InputError(f"The seed is {seed}. It must be 0 or more.")
     scan = output if output.name.endswith(_ENDING) else output / f"phantom_{seed}{_ENDING}"
@@ -57,7 +59,7 @@ def write_phantom(output: Path, seed: int, overwrite: bool = False) -> tuple[Pat
         raise OutputError(
             f"The folder {scan.parent} cannot be made ({error.strerror}). Choose another one."
         ) from error
-    volume, labels = make_phantom(PhantomSettings(seed=seed))
+    volume, labels = make_phantom(settings)
     write_label_map(label, np.ascontiguousarray(labels), volume.affine, targets())
     _write_scan(scan, volume)
     return scan, label
