@@ -20,20 +20,6 @@ import qt
 import slicer
 import vtk
 import vtk.util.numpy_support
-from FlareSegmentLib import labels, model_choice, statistics_table
-from FlareSegmentLib.errors import BundleError, Cancelled, FlareError, InputError, WorkerError
-from FlareSegmentLib.panel_state import PanelFacts, PanelState, panel_state
-from FlareSegmentLib.resources import resources_folder
-from FlareSegmentLib.run_progress import RunProgress, duration_text
-from FlareSegmentLib.slicer_segmentation import terminology_entry
-from FlareSegmentLib.statistics import organ_statistics
-from FlareSegmentLib.volume import LabelMap, Volume
-from FlareSegmentLib.worker_client import (
-    SegmentRequest,
-    WorkerClient,
-    WorkerState,
-    worker_command,
-)
 from slicer import (
     vtkMRMLScalarVolumeNode,
     vtkMRMLSegmentationNode,
@@ -50,6 +36,23 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
+
+from FlareSegmentLib import labels, model_choice, statistics_table
+from FlareSegmentLib.batch import BatchSettings
+from FlareSegmentLib.batch_client import BatchClient
+from FlareSegmentLib.errors import BundleError, Cancelled, FlareError, InputError, WorkerError
+from FlareSegmentLib.panel_state import PanelFacts, PanelState, panel_state
+from FlareSegmentLib.resources import resources_folder
+from FlareSegmentLib.run_progress import RunProgress, duration_text
+from FlareSegmentLib.slicer_segmentation import terminology_entry
+from FlareSegmentLib.statistics import organ_statistics
+from FlareSegmentLib.volume import LabelMap, Volume
+from FlareSegmentLib.worker_client import (
+    SegmentRequest,
+    WorkerClient,
+    WorkerState,
+    worker_command,
+)
 
 #
 # FlareSegment
@@ -135,6 +138,18 @@ class Device(enum.Enum):
         return {"auto": _("Automatic"), "cuda": _("GPU"), "cpu": _("CPU")}[self.value]
 
 
+class BatchSource(enum.Enum):
+    """Where the scans of a batch come from."""
+
+    FOLDER = "folder"
+    DATABASE = "database"
+
+    def label(self) -> str:
+        """Give the text in the selector."""
+        texts = {"folder": _("Folder"), "database": _("Patients in the DICOM database")}
+        return texts[self.value]
+
+
 @parameterNodeWrapper
 class FlareSegmentParameterNode:
     """What the user chose; saved with the scene.
@@ -146,6 +161,7 @@ class FlareSegmentParameterNode:
     device - Where the network runs.
     modelFolder - Folder of the model bundle; the bundled model when empty.
     resultTable - Volumes and mean HU of the last result.
+    batchSource - Whether a batch takes scans from a folder or from the DICOM database.
     batchInput - Folder of scans to segment.
     batchOutput - Folder for their segmentations.
     """
@@ -157,6 +173,7 @@ class FlareSegmentParameterNode:
     device: Device = Device.AUTO
     modelFolder: str = ""
     resultTable: vtkMRMLTableNode
+    batchSource: BatchSource = BatchSource.FOLDER
     batchInput: Path = Path()
     batchOutput: Path = Path()
 
@@ -182,7 +199,7 @@ class FlareSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._rows = []
         self._updating = False
         self._resultSegmentation = None
-        self._batch = None
+        self.batch = None
 
     # --- set-up ------------------------------------------------------------------------------
 
@@ -217,15 +234,29 @@ class FlareSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.updateTableButton.connect("clicked(bool)", self.onUpdateTableButton)
         ui.saveTableButton.connect("clicked(bool)", self.onSaveTableButton)
 
+        ui.batchButton.connect("clicked(bool)", self.onBatchButton)
+        ui.batchPatientList.connect("itemChanged(QListWidgetItem*)", self._updateBatchButton)
+
         self._tick = qt.QTimer()
         self._tick.setInterval(500)
-        self._tick.timeout.connect(self._showRunningTime)
+        self._tick.timeout.connect(self._onTick)
 
+        self.batch = BatchClient(
+            QtProcess(),
+            self._updateBatch,
+            self._appendLog,
+            self.logic.batchCommand
+            or worker_command(workerPython(), "FlareSegmentLib.batch_worker"),
+        )
+        self._prepareBatchTable()
         self.initializeParameterNode()
+        self._updateBatch()
 
     def cleanup(self) -> None:
         """Leave nothing behind; called when the panel is destroyed."""
         self._tick.stop()
+        self.batch.stop()
+        self.batch.wait(5)
         self.logic.cancel()
         self.logic.onWorkerState = None
         self.logic.onLog = None
@@ -464,6 +495,7 @@ class FlareSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )
         self._showStatus(state, reason)
         self._showResultButtons(running)
+        self._updateBatchButton()
 
     def _sequenceBrowser(self):
         volume = self._parameterNode.inputVolume if self._parameterNode else None
@@ -513,9 +545,13 @@ class FlareSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             text = _("{text}, {time} left").format(text=text, time=duration_text(left))
         return text
 
-    def _showRunningTime(self) -> None:
+    def _onTick(self) -> None:
+        """Keep the time left and the batch going."""
         if self.state is PanelState.RUNNING:
             self._showStatus(PanelState.RUNNING, "")
+        self.batch.tick()
+        if not self.logic.busy and not self.batch.running:
+            self._tick.stop()
 
     def _showResultButtons(self, running: bool) -> None:
         segmentation = self._resultSegmentation
@@ -605,7 +641,6 @@ class FlareSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._showStatus(self.state, "")
 
     def _onFinished(self, segmentation, rows: list[dict]) -> None:
-        self._tick.stop()
         self._resultSegmentation = segmentation
         self._outcome, self._message = "done", self._doneText(segmentation, rows)
         node = self._parameterNode
@@ -632,7 +667,6 @@ class FlareSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         return " ".join([text, *notes])
 
     def _onError(self, error: Exception) -> None:
-        self._tick.stop()
         if isinstance(error, Cancelled):
             self._outcome, self._message = None, _("Cancelled. Nothing was changed.")
             self.updateGUI()
@@ -697,6 +731,176 @@ class FlareSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Write the table to `path`; with a byte order mark, so that Excel reads names rightly."""
         text = statistics_table.statistics_csv(self._rows)
         path.write_text(text, encoding="utf-8-sig", newline="")
+
+    # --- batch -------------------------------------------------------------------------------
+
+    def _prepareBatchTable(self) -> None:
+        table = self.ui.batchTable
+        titles = [_("Case"), _("State"), _("Result")]
+        table.setColumnCount(len(titles))
+        table.setHorizontalHeaderLabels(titles)
+        table.verticalHeader().setVisible(False)
+        table.horizontalHeader().setStretchLastSection(True)
+
+    def _fillPatients(self) -> None:
+        """List the patients of the DICOM database."""
+        patients = self.ui.batchPatientList
+        patients.blockSignals(True)
+        checked = {item.data(qt.Qt.UserRole) for item in self._checkedPatients()}
+        patients.clear()
+        for uid, name in databasePatients():
+            item = qt.QListWidgetItem(name)
+            item.setData(qt.Qt.UserRole, uid)
+            item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsUserCheckable)
+            item.setCheckState(qt.Qt.Checked if uid in checked else qt.Qt.Unchecked)
+            patients.addItem(item)
+        patients.blockSignals(False)
+
+    def _checkedPatients(self) -> list:
+        patients = self.ui.batchPatientList
+        items = [patients.item(row) for row in range(patients.count)]
+        return [item for item in items if item.checkState() == qt.Qt.Checked]
+
+    def _reasonNotToBatch(self) -> str:
+        node = self._parameterNode
+        if not node:
+            return _("Choose the scans and an output folder.")
+        if node.batchSource is BatchSource.FOLDER and not _chosen(node.batchInput):
+            return _("Choose the folder of the scans.")
+        if node.batchSource is BatchSource.DATABASE and not self._checkedPatients():
+            return _("Check at least one patient.")
+        if not _chosen(node.batchOutput):
+            return _("Choose the folder for the results.")
+        if not self.chosenTargets():
+            return _("Check at least one structure.")
+        return ""
+
+    def _updateBatchButton(self, _item=None) -> None:
+        if self.batch is None or not self._parameterNode:
+            return
+        ui, running = self.ui, self.batch.running
+        reason = self._reasonNotToBatch()
+        ui.batchButton.text = _("Cancel") if running else _("Segment all")
+        ui.batchButton.enabled = not self.batch.stopping if running else not reason
+        ui.batchButton.toolTip = reason
+        fromFolder = self._parameterNode.batchSource is BatchSource.FOLDER
+        if not fromFolder and ui.batchPatientList.count == 0:
+            self._fillPatients()
+        for widget in (ui.batchInputLabel, ui.batchInputPathLineEdit):
+            widget.visible = fromFolder
+        for widget in (ui.batchPatientsLabel, ui.batchPatientList):
+            widget.visible = not fromFolder
+
+    def onBatchButton(self, _checked: bool = False) -> None:
+        """Start the batch, or stop it after the case that runs."""
+        if self.batch.running:
+            self.batch.stop()
+            return
+        try:
+            self._ensureInstalled()
+            self._startBatch()
+        except (FlareError, RuntimeError, OSError) as error:
+            self.ui.batchStatusLabel.text = str(error)
+            slicer.util.errorDisplay(str(error), windowTitle=_("Batch failed"))
+
+    def _startBatch(self) -> None:
+        node = self._parameterNode
+        if node.batchSource is BatchSource.FOLDER:
+            inputs, studies = [node.batchInput], None
+        else:
+            uids = [item.data(qt.Qt.UserRole) for item in self._checkedPatients()]
+            inputs, studies = databaseFolders(uids)
+        chosen = self.chosenTargets()
+        settings = BatchSettings(
+            output=node.batchOutput,
+            targets=None if len(chosen) == len(labels.targets()) else tuple(chosen),
+            format="seg.nrrd",
+            device=node.device.value,
+            model=self._model(),
+            json=True,
+        )
+        # Two networks at once would halve the speed of both, or run out of memory.
+        if not self.logic.busy:
+            FlareSegmentLogic.stopWorker()
+        self.batch.start(inputs, studies, settings)
+        self._tick.start()
+
+    def _updateBatch(self) -> None:
+        """Show the batch's table, bar and status."""
+        ui, batch = self.ui, self.batch
+        if batch is None:
+            return
+        table = batch.table
+        ui.batchProgressBar.visible = batch.running
+        ui.batchProgressBar.value = round(table.progress.fraction * 100)
+        ui.batchTable.visible = bool(table.cases)
+        ui.batchTable.setRowCount(len(table.cases))
+        states = {
+            "waiting": _("waiting"),
+            "running": _("running"),
+            "done": _("done"),
+            "skipped": _("done before"),
+            "claimed": _("elsewhere"),
+            "failed": _("failed"),
+            "stopped": _("not done"),
+        }
+        for row, case in enumerate(table.cases):
+            for column, text in enumerate((case.name, states[case.state], case.message)):
+                item = qt.QTableWidgetItem(text)
+                item.setToolTip(text)
+                ui.batchTable.setItem(row, column, item)
+        ui.batchStatusLabel.text = self._batchText()
+        ui.batchStatusLabel.visible = bool(ui.batchStatusLabel.text)
+        self._updateBatchButton()
+
+    def _batchText(self) -> str:
+        batch, table = self.batch, self.batch.table
+        if table.error:
+            return table.error.split("\n\n")[0]
+        if batch.running and batch.stopping:
+            return _("Stopping...")
+        done, failed = table.count("done", "skipped"), table.count("failed")
+        counts = _("{done} of {all} done").format(done=done, all=len(table.cases))
+        if failed:
+            counts += _(", {n} failed").format(n=failed)
+        if batch.running:
+            if not table.cases:
+                return _("Looking for scans...")
+            left = table.progress.seconds_left
+            time = "" if left is None else _(", {time} left").format(time=duration_text(left))
+            return counts + time
+        if not table.cases:
+            return ""
+        where = _("Results and statistics.csv are in {folder}.").format(
+            folder=self._parameterNode.batchOutput if self._parameterNode else ""
+        )
+        return f"{counts}. {where}"
+
+
+def _chosen(path: Path) -> bool:
+    """Tell whether a path was chosen: an empty one reads back as the current folder."""
+    return str(path) not in ("", ".")
+
+
+def databasePatients() -> list[tuple[str, str]]:
+    """Give identifier and name of each patient in the DICOM database that has CT series."""
+    database = slicer.dicomDatabase
+    if database is None or not database.isOpen:
+        return []
+    patients = []
+    for uid in database.patients():
+        name = database.nameForPatient(uid).replace("^", " ").strip()
+        patients.append((uid, name or _("No name ({uid})").format(uid=uid)))
+    return patients
+
+
+def databaseFolders(patients: list[str]) -> tuple[list[Path], list[str]]:
+    """Give the folders that hold the files of `patients`, and their study instance UIDs."""
+    database = slicer.dicomDatabase
+    studies = [study for patient in patients for study in database.studiesForPatient(patient)]
+    series = [one for study in studies for one in database.seriesForStudy(study)]
+    files = [Path(file) for one in series for file in database.filesForSeries(one)]
+    return sorted({file.parent for file in files}), list(studies)
 
 
 def _colorIcon(color: tuple[int, int, int], round_: bool = False):
@@ -848,6 +1052,12 @@ class FlareSegmentLogic(ScriptedLoadableModuleLogic):
     _client = None
     """The worker, shared by all instances of the logic so that it stays warm."""
 
+    batchCommand = None
+    """Command line of a batch; Slicer's own Python when None."""
+
+    workerCommand = None
+    """Command line of the worker; Slicer's own Python when None."""
+
     def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
         self.onWorkerState = None
@@ -869,7 +1079,7 @@ class FlareSegmentLogic(ScriptedLoadableModuleLogic):
         if cls._client is None:
             cls._client = WorkerClient(
                 QtProcess(),
-                worker_command(workerPython()),
+                cls.workerCommand or worker_command(workerPython()),
                 exchange_parent=Path(slicer.app.temporaryPath),
             )
         cls._client.on_state = self._onClientState
@@ -1312,6 +1522,16 @@ class FlareSegmentLogic(ScriptedLoadableModuleLogic):
         order = [target.key for target in labels.targets()]
         return sorted(rows, key=lambda row: order.index(row["key"]))
 
+    def rowsOfTable(self, segmentation) -> list[dict]:
+        """Give the rows of the table of `segmentation` by the titles of its columns."""
+        table = self.tableOf(segmentation)
+        keys = {title: key for key, title, _places in statistics_table.COLUMNS}
+        columns = [table.GetTable().GetColumn(c) for c in range(table.GetNumberOfColumns())]
+        return [
+            {keys.get(c.GetName(), "frame"): c.GetValue(row) for c in columns}
+            for row in range(table.GetNumberOfRows())
+        ]
+
     def tableOf(self, segmentation):
         """Give the table node of `segmentation`, or None."""
         return segmentation.GetNodeReference(self.TABLE_ROLE)
@@ -1420,7 +1640,9 @@ def _segment(target: labels.Target, image):
     """Give a segment for `target` with its name, color and terminology."""
     segment = slicer.vtkSegment()
     segment.SetName(target.name)
+    segment.SetNameAutoGenerated(False)
     segment.SetColor(*(value / 255 for value in target.color))
+    segment.SetColorAutoGenerated(False)
     segment.AddRepresentation(
         slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName(), image
     )

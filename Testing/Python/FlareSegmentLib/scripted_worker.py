@@ -17,7 +17,7 @@ if sys.argv[1] == "--version":
     FlareSegmentLib.__version__ = sys.argv[2]
     del sys.argv[1:3]
 
-from FlareSegmentLib import worker
+from FlareSegmentLib import labels, worker
 from FlareSegmentLib.errors import NotCTError
 from FlareSegmentLib.progress import Monitor
 from FlareSegmentLib.volume import LabelMap
