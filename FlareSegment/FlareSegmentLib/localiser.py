@@ -90,3 +90,39 @@ def region_of_interest(
         stop = min(shape[axis], int(np.ceil((hits[-1] + 1 + grow) * scale)))
         ranges.append(slice(start, stop))
     return (ranges[0], ranges[1], ranges[2])
+
+
+def organs_on_grid(
+    organs: np.ndarray,
+    box: Box,
+    shape: Sequence[int],
+    size: Sequence[int],
+    spacing: Sequence[float],
+    margin_mm: float = 30.0,
+) -> np.ndarray:
+    """The coarse organ mask, widened, on the working grid of the region of interest.
+
+    Parameters
+    ----------
+    organs
+        (k, j, i) bool over the whole scan.
+    box, shape
+        The region in the scan's voxels, and the scan's size.
+    size, spacing
+        Working grid of the region: voxels and mm.
+
+    Returns
+    -------
+    (k, j, i) bool of `size`.
+    """
+    indices = []
+    for axis in range(3):
+        length = box[axis].stop - box[axis].start
+        centre = box[axis].start + (np.arange(size[axis]) + 0.5) * length / size[axis]
+        coarse = (centre * organs.shape[axis] / shape[axis]).astype(np.int64)
+        indices.append(np.minimum(coarse, organs.shape[axis] - 1))
+    mask = organs[np.ix_(*indices)]
+    for axis in range(3):
+        reach = int(np.ceil(margin_mm / spacing[axis]))
+        mask = ndimage.maximum_filter1d(mask, 2 * reach + 1, axis=axis)
+    return mask

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .errors import BundleError
+
+Size = tuple[int, int, int]
 from .nnunet_small import PlainUNet, PlainUNetSettings
 from .segresnet import TextSegResNet, TextSegResNetSettings
 from .two_stage import ResidualUNet, ResidualUNetSettings
@@ -48,12 +50,10 @@ class UNetSettings:
 class ConvolutionBlock(nn.Sequential):
     """Convolution, instance normalisation, leaky ReLU."""
 
-    def __init__(
-        self, inputs: int, outputs: int, kernel: Sequence[int], stride: Sequence[int]
-    ) -> None:
-        padding = tuple((k - s + 1) // 2 for k, s in zip(kernel, stride, strict=True))
+    def __init__(self, inputs: int, outputs: int, kernel: Size, stride: Size) -> None:
+        k, j, i = ((k - s + 1) // 2 for k, s in zip(kernel, stride, strict=True))
         super().__init__(
-            nn.Conv3d(inputs, outputs, tuple(kernel), tuple(stride), padding, bias=False),
+            nn.Conv3d(inputs, outputs, kernel, stride, (k, j, i), bias=False),
             # One group per channel is instance normalisation, but with a channels-last kernel.
             nn.GroupNorm(outputs, outputs),
             nn.LeakyReLU(0.01, inplace=True),
@@ -63,9 +63,9 @@ class ConvolutionBlock(nn.Sequential):
 def _level(
     inputs: int,
     outputs: int,
-    stride: Sequence[int],
+    stride: Size,
     convolutions: int,
-    kernel: Sequence[int] = (3, 3, 3),
+    kernel: Size = (3, 3, 3),
 ) -> nn.Sequential:
     blocks = [ConvolutionBlock(inputs, outputs, kernel, stride)]
     blocks += [
@@ -88,10 +88,12 @@ class SubvoxelUNet(nn.Module):
         self.encoder = nn.ModuleList()
         inputs = 1
         for level, width in enumerate(widths):
-            stride, kernel = (2, 2, 2), (3, 3, 3)
+            stride: Size = (2, 2, 2)
+            kernel: Size = (3, 3, 3)
             if level == 0:
                 # Twice the stride wide, so that every input voxel is seen equally often.
-                stride, kernel = stem, tuple(3 if s == 1 else 2 * s for s in stem)
+                k, j, i = (3 if s == 1 else 2 * s for s in stem)
+                stride, kernel = stem, (k, j, i)
             self.encoder.append(_level(inputs, width, stride, settings.convolutions, kernel))
             inputs = width
         self.reduce = nn.ModuleList()

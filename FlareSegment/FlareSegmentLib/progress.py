@@ -32,6 +32,11 @@ class Monitor:
         self._progress = progress
         self._cancel = cancel
 
+    @property
+    def cancel(self) -> CancelQuery | None:
+        """The cancel query, to be asked by a part that reports its own progress."""
+        return self._cancel
+
     def step(self, stage: str, fraction: float) -> None:
         """Report progress; raise `Cancelled` when the user asked to stop."""
         if self._cancel is not None and self._cancel():

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from . import __version__
-from .bundle import ModelBundle, NetworkEntry
+from .bundle import ModelBundle
 from .checking import check_ct
 from .cleanup import CleanupSettings, stray_voxels
 from .devices import choose_device, choose_precision, is_out_of_memory
 from .errors import DeviceError, InputError
 from .geometry import canonical_volume
 from .labels import target_by_id
-from .localiser import LocaliserSettings, organ_components, region_of_interest
+from .localiser import (
+    LocaliserSettings,
+    organ_components,
+    organs_on_grid,
+    region_of_interest,
+)
+from .prediction import Predictor, WindowCount
 from .progress import CancelQuery, Monitor, ProgressCallback
-from .resampling import grid_size, resample_volume
+from .resampling import resample_volume
 from .upsampling import upsample_argmax, upsample_labels
 from .volume import LabelMap, Volume
-from .windows import Box, plan_windows, round_up
+from .windows import Box
 
 logger = logging.getLogger(__name__)
 
@@ -98,27 +103,25 @@ class Segmenter:
         self._place_networks()
 
     def _place_networks(self) -> None:
+        info = self.bundle.info
         self.precision = choose_precision(self.settings.precision, self.device)
-        self._network = self._placed(self.bundle.network())
+        sigmoid = info.activation == "sigmoid"
+        self.predictor = Predictor(
+            self.bundle.network(), info.network, sigmoid, self.device, self.precision
+        )
         localiser = self.bundle.localiser()
-        self._localiser = None if localiser is None else self._placed(localiser)
-
-    def _placed(self, network: nn.Module) -> nn.Module:
-        network = network.to(self.device, self.precision)
-        if self.device.type == "cpu":
-            network = network.to(memory_format=torch.channels_last_3d)
-        return network.eval()
+        self.localiser: Predictor | None = None
+        if localiser is not None and info.localiser is not None:
+            self.localiser = Predictor(
+                localiser, info.localiser, sigmoid, self.device, self.precision
+            )
 
     def warm_up(self) -> None:
         """Run the networks once on a small input, so that the first case is not the slow one."""
         with torch.inference_mode():
-            for network, entry in (
-                (self._network, self.bundle.info.network),
-                (self._localiser, self.bundle.info.localiser),
-            ):
-                if network is not None and entry is not None:
-                    size = tuple(2 * n for n in _multiple(network))
-                    self._forward(network, torch.zeros(size))
+            self.predictor.warm_up()
+            if self.localiser is not None:
+                self.localiser.warm_up()
 
     def segment(
         self,
@@ -167,26 +170,12 @@ class Segmenter:
             )
         return tuple(key for key in known if key in set(targets))
 
-    def _forward(self, network: nn.Module, image: Tensor) -> Tensor:
-        """Float32 logits (channels, k, j, i) of one window (k, j, i), background first."""
-        x = image[None, None].to(self.device, self.precision)
-        logits: Tensor = network(x)[0].float()
-        if self.bundle.info.activation == "sigmoid":
-            # Probability one half is logit zero: background wins where no channel exceeds it.
-            logits = torch.cat([torch.zeros_like(logits[:1]), logits])
-        return logits
-
     def _fall_back(self) -> str:
         """Move to the CPU; a sentence about it."""
         self.device = torch.device("cpu")
         torch.cuda.empty_cache()
         self._place_networks()
         return "The GPU's memory was not enough; the CPU was used instead."
-
-
-def _multiple(network: nn.Module) -> tuple[int, int, int]:
-    k, j, i = getattr(network, "size_multiple", (1, 1, 1))
-    return (int(k), int(j), int(i))
 
 
 class _Run:
@@ -199,11 +188,10 @@ class _Run:
         self.monitor = monitor
         self.seconds: dict[str, float] = {}
         self.notes: list[str] = [segmenter._device_note] if segmenter._device_note else []
-        self.windows = 0
-        self.windows_skipped = 0
+        self.count = WindowCount()
 
     @contextmanager
-    def _timed(self, stage: str):  # type: ignore[no-untyped-def]
+    def _timed(self, stage: str) -> Iterator[None]:
         start = time.perf_counter()
         self.monitor.step(stage, 0.0)
         yield
@@ -217,7 +205,7 @@ class _Run:
         scan, order = canonical_volume(volume)
         result = np.zeros(volume.array.shape, np.uint8)
         with self._timed("localise"):
-            box, organs = self._localise(scan)
+            box, organs = self._with_memory_fall_back(lambda: self._localise(scan))
         report_box = None
         if box is not None:
             report_box = [[s.start, s.stop] for s in box]
@@ -245,8 +233,8 @@ class _Run:
             "threads": torch.get_num_threads(),
             "seconds": {k: round(v, 4) for k, v in self.seconds.items()},
             "region_of_interest": box,
-            "windows": self.windows,
-            "windows_skipped": self.windows_skipped,
+            "windows": self.count.computed,
+            "windows_skipped": self.count.skipped,
             "size": list(volume.array.shape),
             "spacing_mm": [round(s, 6) for s in volume.spacing],
             "notes": list(dict.fromkeys(self.notes)),
@@ -264,19 +252,22 @@ class _Run:
 
     def _localise(self, scan: Volume) -> tuple[Box | None, np.ndarray | None]:
         """Region of interest in scan voxels, and the coarse organ mask over the whole scan."""
-        settings, entry = self.settings.localiser, self.info.localiser
-        network = self.segmenter._localiser
-        whole = tuple(slice(0, n) for n in scan.array.shape)
-        if not settings.enabled or network is None or entry is None:
-            return whole, None  # type: ignore[return-value]
-        size = _working_size(entry, scan.array.shape, scan.spacing)
+        settings, localiser = self.settings.localiser, self.segmenter.localiser
+        if not settings.enabled or localiser is None:
+            k, j, i = (slice(0, n) for n in scan.array.shape)
+            return (k, j, i), None
+        size = localiser.working_size(scan.array.shape, scan.spacing)
         coarse = resample_volume(scan.array, size)
         self.monitor.step("localise", 0.6)
-        logits = self._with_memory_fall_back(lambda: self._predict(coarse, entry, network, None))
-        spacing = [n * s / m for n, s, m in zip(scan.array.shape, scan.spacing, size, strict=True)]
-        voxel_ml = float(np.prod(spacing)) / 1000
+        patch = localiser.entry.patch
+        logits = localiser.predict(
+            coarse, patch, self.settings.step, None, Monitor(None, self.monitor.cancel), self.count
+        )
+        spacing = _spacing(scan.array.shape, scan.spacing, size)
         labels = logits.argmax(0).to(torch.uint8).cpu().numpy()
-        organs = organ_components(labels, self.info.targets, voxel_ml, settings)
+        organs = organ_components(
+            labels, self.info.targets, float(np.prod(spacing)) / 1000, settings
+        )
         if not organs.any():
             return None, None
         return region_of_interest(organs, spacing, scan.array.shape, settings.margin_mm), organs
@@ -285,21 +276,27 @@ class _Run:
 
     def _segment_box(self, scan: Volume, box: Box, organs: np.ndarray | None) -> np.ndarray:
         """Channel numbers (k, j, i) uint8 on the scan's grid within `box`."""
-        entry = self.info.network
+        predictor = self.segmenter.predictor
         region = scan.array[box]
+        k, j, i = region.shape
         with self._timed("resample"):
-            size = _working_size(entry, region.shape, scan.spacing)
+            size = predictor.working_size(region.shape, scan.spacing)
             image = resample_volume(region, size)
-        spacing = [n * s / m for n, s, m in zip(region.shape, scan.spacing, size, strict=True)]
+        spacing = _spacing(region.shape, scan.spacing, size)
         with self._timed("network"):
-            foreground = _foreground(organs, box, scan.array.shape, size, spacing)
-            logits = self._predict(image, entry, self.segmenter._network, foreground)
+            foreground = None
+            if organs is not None:
+                foreground = organs_on_grid(organs, box, scan.array.shape, size, spacing)
+            patch = self.settings.patch or predictor.entry.patch
+            logits = predictor.predict(
+                image, patch, self.settings.step, foreground, self.monitor, self.count
+            )
             del image
             self._clean_up(logits, float(np.prod(spacing)) / 1000)
         with self._timed("upsample"):
             if self.settings.upsampling == "labels":
-                return upsample_labels(logits, region.shape)
-            return upsample_argmax(logits, region.shape, self.monitor)
+                return upsample_labels(logits, (k, j, i))
+            return upsample_argmax(logits, (k, j, i), self.monitor)
 
     def _clean_up(self, logits: Tensor, voxel_ml: float) -> None:
         """Change, in place, the logits of components that should not be there."""
@@ -319,54 +316,6 @@ class _Run:
             channel = torch.from_numpy(winner[stray].astype(np.int64)).to(logits.device)
             logits[channel, k, j, i] = REMOVED
             winner[stray] = logits[:, k, j, i].argmax(0).to(torch.uint8).cpu().numpy()
-
-    def _predict(
-        self,
-        image: Tensor,
-        entry: NetworkEntry,
-        network: nn.Module,
-        foreground: np.ndarray | None,
-    ) -> Tensor:
-        """Blended logits (channels, k, j, i) on the image's grid, on the CPU unless they fit."""
-        multiple = _multiple(network)
-        padded = round_up(image.shape, multiple)
-        size = image.shape
-        image = entry.intensity.normalise(image)
-        if padded != tuple(size):
-            # As in training: the border slices are repeated, no air is invented.
-            pad = [n - m for n, m in zip(padded, size, strict=True)]
-            image = functional.pad(
-                image[None, None], (0, pad[2], 0, pad[1], 0, pad[0]), mode="replicate"
-            )[0, 0]
-        patch = self.settings.patch if entry is self.info.network else ()
-        plan = plan_windows(padded, patch or entry.patch, multiple, self.settings.step)
-        if len(plan.boxes) == 1:
-            self.windows += 1
-            logits = self.segmenter._forward(network, image)
-            self.monitor.step("network", 0.95)
-            return logits[:, : size[0], : size[1], : size[2]]
-        weight = [torch.from_numpy(plan.axis_weights(axis)) for axis in range(3)]
-        window_weight = weight[0][:, None, None] * weight[1][:, None] * weight[2]
-        total: Tensor | None = None
-        mass = torch.zeros(padded)
-        for number, box in enumerate(plan.boxes):
-            self.monitor.step("network", 0.95 * number / len(plan.boxes))
-            if foreground is not None and not foreground[box].any():
-                self.windows_skipped += 1
-                continue
-            self.windows += 1
-            logits = self.segmenter._forward(network, image[box]).cpu()
-            if total is None:
-                total = torch.zeros((logits.shape[0], *padded))
-            total[(slice(None), *box)].addcmul_(logits, window_weight)
-            mass[box] += window_weight
-        if total is None:
-            raise InputError(NO_ORGAN)
-        empty = mass == 0
-        total /= torch.where(empty, 1.0, mass)
-        # Where every window was skipped the localiser saw background only.
-        total[0][empty] = 1.0
-        return total[:, : size[0], : size[1], : size[2]]
 
     # Memory
 
@@ -406,46 +355,8 @@ class _Run:
         logger.warning("out of memory, now with windows of %s voxels", smaller)
 
 
-def _working_size(
-    entry: NetworkEntry, shape: Sequence[int], spacing: Sequence[float]
-) -> tuple[int, int, int]:
-    if entry.fixed_size:
-        k, j, i = entry.fixed_size
-        return (k, j, i)
-    return grid_size(shape, spacing, entry.spacing)
-
-
-def _foreground(
-    organs: np.ndarray | None,
-    box: Box,
-    shape: Sequence[int],
-    size: Sequence[int],
-    spacing: Sequence[float],
-    margin_mm: float = 30.0,
-) -> np.ndarray | None:
-    """The localiser's organs, with a margin, on the padded working grid of the region."""
-    if organs is None:
-        return None
-    indices = []
-    for axis in range(3):
-        length = box[axis].stop - box[axis].start
-        centre = box[axis].start + (np.arange(size[axis]) + 0.5) * length / size[axis]
-        coarse = (centre * organs.shape[axis] / shape[axis]).astype(np.int64)
-        indices.append(np.minimum(coarse, organs.shape[axis] - 1))
-    mask = organs[np.ix_(*indices)]
-    for axis in range(3):
-        mask = _widen(mask, axis, int(np.ceil(margin_mm / spacing[axis])))
-    return mask
-
-
-def _widen(mask: np.ndarray, axis: int, reach: int) -> np.ndarray:
-    """Dilate a mask along one axis by `reach` voxels."""
-    counts = np.cumsum(mask, axis=axis, dtype=np.int32)
-    length = mask.shape[axis]
-    upper = np.minimum(np.arange(length) + reach, length - 1)
-    lower = np.arange(length) - reach - 1
-    below = np.take(counts, np.maximum(lower, 0), axis=axis)
-    shape = [1, 1, 1]
-    shape[axis] = length
-    below = np.where((lower < 0).reshape(shape), 0, below)
-    return np.take(counts, upper, axis=axis) > below
+def _spacing(
+    shape: Sequence[int], spacing: Sequence[float], size: Sequence[int]
+) -> tuple[float, ...]:
+    """Spacing (mm) of a grid of `size` voxels over the box of `shape` voxels of `spacing`."""
+    return tuple(n * s / m for n, s, m in zip(shape, spacing, size, strict=True))

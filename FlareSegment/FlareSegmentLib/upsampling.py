@@ -75,17 +75,16 @@ def class_boxes(logits: Tensor, fine_size: tuple[int, int, int]) -> list[ClassBo
         possible = (logits[channel] >= logits[0]) & mixed
         if present[channel]:
             possible |= torch.from_numpy(winner == channel).to(logits.device)
-        coarse = _bounding_box(possible)
-        if coarse is None:
+        hits = _bounding_box(possible)
+        if hits is None:
             continue
-        coarse = tuple(
-            slice(max(s.start - 1, 0), min(s.stop + 1, n))
-            for s, n in zip(coarse, logits.shape[1:], strict=True)
+        size = logits.shape[1:]
+        k, j, i = (
+            slice(max(s.start - 1, 0), min(s.stop + 1, n)) for s, n in zip(hits, size, strict=True)
         )
-        fine = tuple(
-            _touched(s, n, m) for s, n, m in zip(coarse, logits.shape[1:], fine_size, strict=True)
-        )
-        boxes.append(ClassBox(channel, coarse, fine))  # type: ignore[arg-type]
+        coarse = (k, j, i)
+        k, j, i = (_touched(s, n, m) for s, n, m in zip(coarse, size, fine_size, strict=True))
+        boxes.append(ClassBox(channel, coarse, (k, j, i)))
     return boxes
 
 
@@ -132,30 +131,32 @@ def upsample_argmax(
     result = torch.zeros(fine_size, dtype=torch.uint8)
     if not boxes:
         return result.numpy()
-    union = tuple(
+    k, j, i = (
         slice(min(b.fine[a].start for b in boxes), max(b.fine[a].stop for b in boxes))
         for a in range(3)
     )
-    whole = tuple(slice(0, n) for n in logits.shape[1:])
-    planes = [_Planes(logits, ClassBox(0, whole, union), fine_size)]  # type: ignore[arg-type]
+    union = (k, j, i)
+    k, j, i = (slice(0, n) for n in logits.shape[1:])
+    planes = [_Planes(logits, ClassBox(0, (k, j, i), union), fine_size)]
     planes += [_Planes(logits, box, fine_size) for box in boxes]
     lower, upper, fraction = linear_taps(logits.shape[1], fine_size[0])
-    for k in range(union[0].start, union[0].stop):
-        monitor.step("upsample", (k - union[0].start) / (union[0].stop - union[0].start))
-        best = planes[0].blend(int(lower[k]), int(upper[k]), float(fraction[k]))
+    for n in range(union[0].start, union[0].stop):
+        monitor.step("upsample", (n - union[0].start) / (union[0].stop - union[0].start))
+        taps = (int(lower[n]), int(upper[n]), float(fraction[n]))
+        best = planes[0].blend(*taps)
         labels = torch.zeros(best.shape, dtype=torch.uint8, device=best.device)
         for plane in planes[1:]:
             fine = plane.box.fine
-            if not fine[0].start <= k < fine[0].stop or 0 in plane.shape:
+            if not fine[0].start <= n < fine[0].stop or 0 in plane.shape:
                 continue
-            value = plane.blend(int(lower[k]), int(upper[k]), float(fraction[k]))
+            value = plane.blend(*taps)
             part = (
                 slice(fine[1].start - union[1].start, fine[1].stop - union[1].start),
                 slice(fine[2].start - union[2].start, fine[2].stop - union[2].start),
             )
             labels[part].masked_fill_(value > best[part], plane.box.channel)
             torch.maximum(best[part], value, out=best[part])
-        result[k, union[1], union[2]] = labels.cpu()
+        result[n, union[1], union[2]] = labels.cpu()
     return result.numpy()
 
 

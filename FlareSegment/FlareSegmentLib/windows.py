@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 Box = tuple[slice, slice, slice]
+Size = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class WindowPlan:
         Position of each window.
     """
 
-    grid: tuple[int, int, int]
-    size: tuple[int, int, int]
+    grid: Size
+    size: Size
     boxes: tuple[Box, ...]
 
     def axis_weights(self, axis: int) -> np.ndarray:
@@ -44,7 +45,7 @@ class WindowPlan:
         return np.maximum(weights, 1e-3).astype(np.float32)
 
 
-def round_up(size: Sequence[int], multiple: Sequence[int]) -> tuple[int, int, int]:
+def round_up(size: Sequence[int], multiple: Sequence[int]) -> Size:
     """Smallest size not below `size` that is a multiple of `multiple`, per axis."""
     k, j, i = (math.ceil(n / m) * m for n, m in zip(size, multiple, strict=True))
     return (k, j, i)
@@ -82,9 +83,3 @@ def plan_windows(
     )
     k, j, i = grid
     return WindowPlan((k, j, i), (size[0], size[1], size[2]), boxes)
-
-
-def needed(plan: WindowPlan, foreground: np.ndarray | None) -> Iterator[tuple[Box, bool]]:
-    """Each window's box, and whether the coarse foreground mask (on the plan's grid) enters it."""
-    for box in plan.boxes:
-        yield box, foreground is None or bool(foreground[box].any())

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from FlareSegmentLib.localiser import LocaliserSettings, organ_components, region_of_interest
+from FlareSegmentLib.localiser import (
+    LocaliserSettings,
+    organ_components,
+    organs_on_grid,
+    region_of_interest,
+)
 
 KEYS = ("liver", "aorta", "spleen")
 VOXEL_ML = 0.216  # 6 mm cubes
@@ -42,3 +47,16 @@ def test_region_stays_inside_the_scan() -> None:
     organs = np.ones((10, 10, 10), bool)
     box = region_of_interest(organs, (6, 6, 6), (25, 512, 512), (36, 20, 20))
     assert box == (slice(0, 25), slice(0, 512), slice(0, 512))
+
+
+def test_organs_on_the_working_grid_lie_where_they_are() -> None:
+    """A 60 mm cube 60 mm above the scan's lower end, seen from a region that starts at 30 mm."""
+    organs = np.zeros((30, 20, 20), bool)
+    organs[10:20, 5:15, 5:15] = True
+    box = (slice(10, 50), slice(0, 60), slice(0, 60))
+    mask = organs_on_grid(organs, box, (60, 60, 60), (60, 60, 60), (2.0, 2.0, 2.0), margin_mm=0)
+    hits = np.flatnonzero(mask.any((1, 2)))
+    assert (hits[0], hits[-1]) == (15, 44)
+    wider = organs_on_grid(organs, box, (60, 60, 60), (60, 60, 60), (2.0, 2.0, 2.0), margin_mm=10)
+    hits = np.flatnonzero(wider.any((1, 2)))
+    assert (hits[0], hits[-1]) == (10, 49)

@@ -185,16 +185,16 @@ def test_out_of_memory_takes_smaller_windows_and_says_so(
     tiny_bundle: Path, lps_volume: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     segmenter = Segmenter(ModelBundle.load(tiny_bundle), "cpu", SETTINGS)
-    forward = segmenter._forward
+    forward = segmenter.predictor.forward
     sizes: list[int] = []
 
-    def short_of_memory(network: torch.nn.Module, image: torch.Tensor) -> torch.Tensor:
+    def short_of_memory(image: torch.Tensor) -> torch.Tensor:
         sizes.append(image.numel())
         if image.numel() > 10_000:
             raise torch.OutOfMemoryError("CUDA out of memory (injected)")
-        return forward(network, image)
+        return forward(image)
 
-    monkeypatch.setattr(segmenter, "_forward", short_of_memory)
+    monkeypatch.setattr(segmenter.predictor, "forward", short_of_memory)
     result = segmenter.segment(lps_volume)
     assert result.array.any()
     assert max(sizes) > 10_000 > min(sizes)
@@ -206,10 +206,10 @@ def test_hopeless_memory_ends_in_a_sentence(
 ) -> None:
     segmenter = Segmenter(ModelBundle.load(tiny_bundle), "cpu", SETTINGS)
 
-    def never(network: torch.nn.Module, image: torch.Tensor) -> torch.Tensor:
+    def never(image: torch.Tensor) -> torch.Tensor:
         raise MemoryError
 
-    monkeypatch.setattr(segmenter, "_forward", never)
+    monkeypatch.setattr(segmenter.predictor, "forward", never)
     with pytest.raises(DeviceError, match="not enough memory"):
         segmenter.segment(lps_volume)
 
@@ -219,10 +219,10 @@ def test_an_error_of_another_kind_is_not_hidden(
 ) -> None:
     segmenter = Segmenter(ModelBundle.load(tiny_bundle), "cpu", SETTINGS)
 
-    def broken(network: torch.nn.Module, image: torch.Tensor) -> torch.Tensor:
+    def broken(image: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("expected 5D input")
 
-    monkeypatch.setattr(segmenter, "_forward", broken)
+    monkeypatch.setattr(segmenter.predictor, "forward", broken)
     with pytest.raises(RuntimeError, match="5D"):
         segmenter.segment(lps_volume)
 
