@@ -69,7 +69,8 @@ class Host:
         from SlicerHost.module_manager import qSlicerLoadableModule
 
         manager = self._app.moduleManager()
-        for name, module_logic in self._logics.items():
+        for name in scene.LOGICS:
+            module_logic = self._logics[name]
             manager.add(qSlicerLoadableModule(name, manager, module_logic))
         self._hierarchy = scene.SubjectHierarchyItems(self.scene)
         self._window: Any = None

@@ -46,11 +46,12 @@ def make_scene(home: str, temporary: str) -> tuple[Any, Any, dict[str, Any]]:
     application_logic.SetShareDirectory(".")
     application_logic.SetTemporaryPath(temporary)
     scene = slicer.vtkMRMLScene()
-    scene.SetCacheManager(slicer.vtkCacheManager())
-    scene.GetCacheManager().SetRemoteCacheDirectory(temporary)
-    scene.SetDataIOManager(slicer.vtkDataIOManager())
     application_logic.SetMRMLScene(scene)
-    logics = {}
+    remote = slicer.vtkMRMLRemoteIOLogic()  # a scene cannot read a .mrb without a cache folder
+    remote.SetMRMLScene(scene)
+    remote.GetCacheManager().SetRemoteCacheDirectory(temporary)
+    remote.AddDataIOToScene()
+    logics = {"RemoteIO": remote}
     (Path(home) / "ColorFiles").mkdir(exist_ok=True)
     # slicer-core has no resource files: the terminologies logic would print an error for each of
     # Slicer's own lists, which are not there. A module loads its own list all the same.
