@@ -25,6 +25,9 @@ _CANONICAL_DIRECTIONS = np.array([[0.0, 0.0, 1.0], [0.0, -1.0, 0.0], [-1.0, 0.0,
 _TIE = 1e-6
 """Axis assignments whose fit differs by less are equally near (45 degrees)."""
 
+_SQUARE = 1e-4
+"""Largest cosine between two axes that still counts as a right angle; ITK takes the same."""
+
 _FLAT = 0.05
 """Least volume spanned by the three unit axis directions; 1 for orthogonal axes, 0.87 for a
 gantry tilted by 30 degrees, 0 when an axis lies in the plane of the others."""
@@ -64,6 +67,13 @@ def spacing_of(affine: np.ndarray) -> tuple[float, float, float]:
     """Give the distance between voxel centres along the array axes ``(k, j, i)``, in mm."""
     i, j, k = np.linalg.norm(np.asarray(affine, dtype=np.float64)[:3, :3], axis=0)
     return float(k), float(j), float(i)
+
+
+def is_sheared(affine: np.ndarray) -> bool:
+    """Say whether the voxel axes are not at right angles, as with a tilted gantry."""
+    columns = np.asarray(affine, dtype=np.float64)[:3, :3]
+    directions = columns / np.linalg.norm(columns, axis=0)
+    return not np.allclose(directions.T @ directions, np.eye(3), rtol=0, atol=_SQUARE)
 
 
 def canonical_axes(affine: np.ndarray) -> AxisOrder:

@@ -4,7 +4,8 @@ Why not ITK's reader and writer (SimpleITK 2.5, tried with the cases in ``test_n
 truncated ``.nii`` or ``.nii.gz`` is filled up with zeros without a word, a full disk leaves a cut
 file without a word, a sheared sform (tilted gantry) is refused or silently replaced by the qform
 (another position), written it is bent to the nearest rotation, and any scaling turns int16 into
-float32, twice the memory. Reading this way is 1.2 times faster too (512 x 512 x 300, int16).
+float32, twice the memory. Reading takes as long either way: 0.8 s of CPU time for a compressed
+512 x 512 x 300 scan of int16, nearly all of it decompression.
 """
 
 from __future__ import annotations

@@ -5,11 +5,12 @@ Format: https://nifti.nimh.nih.gov/nifti-1 (nifti1.h) and nifti-2 (nifti2.h).
 
 from __future__ import annotations
 
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 
 from .errors import InputError
+from .geometry import is_sheared
 
 _FIELDS_1 = [
     ("sizeof_hdr", "i4"),
@@ -81,7 +82,8 @@ def read_header(stream: IO[bytes], name: str) -> np.void:
         When it is no NIfTI header.
     """
     start = stream.read(4)
-    for order in "<>":
+    order: Literal["<", ">"]
+    for order in ("<", ">"):
         size = int(np.frombuffer(start.ljust(4, b"\0"), order + "i4")[0])
         if size not in _HEADERS:
             continue
@@ -172,7 +174,7 @@ def _qform(header: np.void) -> np.ndarray:
     return affine
 
 
-def label_header(shape: tuple[int, int, int], affine: np.ndarray) -> bytes:
+def label_header(shape: tuple[int, ...], affine: np.ndarray) -> bytes:
     """Give the NIfTI-1 header (352 bytes) of a uint8 label map of `shape` ``(k, j, i)``.
 
     The affine goes into the sform as it is, in float32. The qform is added only when it can say
@@ -203,8 +205,7 @@ def _set_qform(header: np.ndarray, affine: np.ndarray) -> None:
     if np.linalg.det(directions) < 0:
         header["pixdim"][0] = -1
         directions = directions * [1, 1, -1]
-    if not np.allclose(directions.T @ directions, np.eye(3), atol=1e-4):
-        header["qform_code"] = 0
+    if is_sheared(affine):
         return
     quaternion = Rotation.from_matrix(directions).as_quat(canonical=True)
     header["qform_code"] = _SCANNER_POSITION

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,12 +15,14 @@ from uuid import uuid4
 import numpy as np
 
 from .errors import OutputError
-from .geometry import lps_to_ras
+from .geometry import is_sheared, lps_to_ras
 from .labels import Target
 from .nifti_header import label_header
 from .slicer_segmentation import segment_fields
 
 LABEL_MAP_SUFFIXES = (".nii.gz", ".seg.nrrd", ".nrrd")
+
+_log = logging.getLogger(__name__)
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -57,7 +60,12 @@ def write_label_map(
         raise ValueError(f"a label map is 3D uint8, not {array.ndim}D {array.dtype}")
     name = path.name.lower()
     if name.endswith(".nii.gz"):
-        # Header and voxels are one compressed stream.
+        if is_sheared(affine):
+            _log.warning(
+                "%s keeps the tilted gantry of the scan, which Slicer and other programs built on "
+                "ITK refuse in NIfTI; the formats nrrd and seg.nrrd are read by them.",
+                path.name,
+            )
         with replaced_file(path) as file:
             _compress(file, array, start=label_header(array.shape, affine))
     elif name.endswith(".nrrd"):

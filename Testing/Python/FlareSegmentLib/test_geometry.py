@@ -6,6 +6,8 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from scipy.spatial.transform import Rotation
+
 from FlareSegmentLib.errors import InputError
 from FlareSegmentLib.geometry import (
     AxisOrder,
@@ -13,11 +15,11 @@ from FlareSegmentLib.geometry import (
     canonical_axes,
     canonical_volume,
     image_affine,
+    is_sheared,
     lps_to_ras,
     set_image_affine,
 )
 from FlareSegmentLib.volume import Volume
-from scipy.spatial.transform import Rotation
 
 SHAPE = (4, 5, 6)
 ORDERS = [
@@ -195,6 +197,15 @@ def test_broken_directions_are_refused(columns: list[list[float]]) -> None:
     affine[:3, :3] = np.transpose(columns)
     with pytest.raises(InputError, match="position information"):
         canonical_axes(affine)
+
+
+def test_only_tilted_scans_are_sheared() -> None:
+    assert [name for name in AFFINES if is_sheared(AFFINES[name])] == [
+        "tilted gantry",
+        "tilted and oblique",
+    ]
+    assert is_sheared(lps_affine(tilt=0.1))
+    assert not is_sheared(lps_affine(rotation=(1, 2, 3)).astype(np.float32))
 
 
 def test_lps_and_ras_differ_by_two_signs() -> None:

@@ -94,9 +94,14 @@ def test_grid_of_real_scans_is_kept(shared_data: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(again.array, array)
 
 
-def test_nifti_of_a_tilted_scan_is_never_shown_elsewhere(tmp_path: Path) -> None:
+def test_nifti_of_a_tilted_scan_is_never_shown_elsewhere(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "seg.nii.gz"
+    write_label_map(path, labels(), oblique(), targets())
+    assert caplog.text == ""
     write_label_map(path, labels(), TILTED, targets())
+    assert "seg.nrrd are read by them" in caplog.text
     header = gzip.decompress(path.read_bytes())[:348]
     assert np.frombuffer(header, "<i2", 2, 252).tolist() == [0, 1]  # qform_code, sform_code
     with pytest.raises(RuntimeError):  # ITK refuses shear; it must not fall back to another place
