@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 MACHINE = re.compile(
-    r"/home/\w+|/Users/\w+|/root/|C:\\\\?Users|/work/|/tmp/\w|/opt/(wheels|pypi)|file:///", re.ASCII
+    r"/home/\w+|/Users/\w+|/root/|C:\\\\?Users|/work/|/tmp/\w|/opt/(wheels|pypi)", re.ASCII
 )
 REGISTRY = re.compile(
     r"(pypi\.org|pythonhosted\.org|download\.pytorch\.org|--(extra-)?index-url|--find-links)"
