@@ -212,6 +212,21 @@ class Batch:
             if self._record_files() == names:
                 return
 
+    def load(self) -> Segmenter:
+        """Load the model, once for all cases.
+
+        Raises
+        ------
+        BundleError, DeviceError
+            When the model or the device cannot be used: no case could be segmented.
+        """
+        if self._segmenter is None:
+            from .bundle import ModelBundle
+            from .segmenter import Segmenter
+
+            self._segmenter = Segmenter(ModelBundle.load(self._model), self.settings.device)
+        return self._segmenter
+
     def _segment(self, case: Case, progress: ProgressCallback) -> dict[str, Any]:
         start = time.perf_counter()
         with MemorySampler() as memory:
@@ -219,7 +234,7 @@ class Batch:
             volume = case.read(self.settings.series, self.settings.frame)
             progress("read", 1.0)
             read_seconds = time.perf_counter() - start
-            label_map = self._loaded().segment(volume, self.settings.targets, progress)
+            label_map = self.load().segment(volume, self.settings.targets, progress)
             computed = time.perf_counter()
             progress("write", 0.0)
             request = self._request(case)
@@ -238,15 +253,6 @@ class Batch:
         self._write_record(case, request, report)
         progress("write", 1.0)
         return report
-
-    def _loaded(self) -> Segmenter:
-        """Load the model once for all cases."""
-        if self._segmenter is None:
-            from .bundle import ModelBundle
-            from .segmenter import Segmenter
-
-            self._segmenter = Segmenter(ModelBundle.load(self._model), self.settings.device)
-        return self._segmenter
 
     def _add_what_is_missing(self, case: Case, record: dict[str, Any]) -> None:
         """Write report and preview of a finished case that was made without them."""
@@ -381,6 +387,8 @@ def run_batch(
 
     Raises
     ------
+    BundleError, DeviceError
+        When no case can be segmented with this model or on this device.
     KeyboardInterrupt
         By Ctrl-C, after the statistics of what is finished were written.
     """
@@ -394,6 +402,8 @@ def run_batch(
             results.append(found)
             ended(found)
     try:
+        if waiting:
+            batch.load()
         for number, case in enumerate(waiting, 1):
             started(case, number, len(waiting))
             result = batch.run(case, progress)

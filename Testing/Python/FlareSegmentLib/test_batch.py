@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -260,6 +261,19 @@ def test_run_killed_while_it_wrote_is_repeated(segment: Segment, tmp_path: Path)
 def test_folder_without_model_is_refused_before_any_case(segment: Segment, tmp_path: Path) -> None:
     with pytest.raises(BundleError):
         segment(model=tmp_path)
+
+
+def test_altered_weights_are_refused_before_any_case(
+    segment: Segment, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    altered = tmp_path / "altered"
+    shutil.copytree(tiny_bundle, altered)
+    content = bytearray((altered / "weights.pt").read_bytes())
+    content[len(content) // 2] ^= 1
+    (altered / "weights.pt").write_bytes(content)
+    with pytest.raises(BundleError):
+        segment(model=altered)
+    assert visible(tmp_path / "out") == set()
 
 
 def test_output_that_is_a_file_is_refused(segment: Segment, tmp_path: Path) -> None:
