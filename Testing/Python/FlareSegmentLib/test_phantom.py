@@ -190,8 +190,10 @@ def test_noise_has_the_grain_of_ct() -> None:
     noise = ct_noise(np.random.default_rng(0), (4, 256, 256), (3.0, 0.7, 0.7), 20.0)
     assert noise.std() == pytest.approx(20, rel=0.01)
     assert np.corrcoef(noise[:, :, 1:].ravel(), noise[:, :, :-1].ravel())[0, 1] > 0.3
-    power = np.abs(np.fft.fft(noise, axis=2)).mean(axis=(0, 1))
-    assert power[1:6].mean() < 0.7 * power[40:60].mean()
+    power = (np.abs(np.fft.fft2(noise)) ** 2).mean(axis=0)
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(256, 0.7), np.fft.fftfreq(256, 0.7)))
+    low, middle = (frequency < 0.04) & (frequency > 0), (frequency > 0.15) & (frequency < 0.3)
+    assert power[low].mean() < 0.5 * power[middle].mean()
 
 
 def test_partial_volume_keeps_the_amount_of_matter() -> None:
