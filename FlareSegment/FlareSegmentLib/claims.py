@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-
 _WRITING_SECONDS = 60.0
 """A claim still empty after this time was left by a process killed while it made it."""
 
