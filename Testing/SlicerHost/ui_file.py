@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
@@ -64,18 +65,27 @@ def _native_class(name: str) -> type | None:
     return _registered.get(name) or getattr(QtWidgets, name, None)
 
 
+@cache
+def _property_names(cls: type) -> frozenset[str]:
+    """Give the Qt properties of a class.
+
+    Read once: PySide deletes the meta object it handed out together with the first instance.
+    """
+    meta = cls.staticMetaObject
+    return frozenset(meta.property(index).name() for index in range(meta.propertyCount()))
+
+
 def _check_widget(widget: ElementTree.Element) -> None:
     class_name = widget.get("class", "")
     cls = _native_class(class_name)
     if cls is None or class_name not in _registered and not class_name.startswith("Q"):
         raise UiFileError(f"The .ui file uses {class_name}, a widget the host does not have.")
-    meta = cls.staticMetaObject
+    known = _property_names(cls)
     for prop in widget.findall("property"):
         name = prop.get("name", "")
-        index = meta.indexOfProperty(name)
         if prop.get("stdset") == "0":
             continue
-        if index < 0:
+        if name not in known:
             raise UiFileError(
                 f"The .ui file sets '{name}' of {widget.get('name')}, but {class_name} has no "
                 "such property."
