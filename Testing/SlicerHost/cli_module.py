@@ -75,18 +75,18 @@ class CommandLineModuleNode(slicer.vtkMRMLCommandLineModuleNode):
 
     def prepare(self, parameters: list[Parameter]) -> None:
         """Take the parameters and their defaults; for the host's own use."""
-        self.parameters = {parameter.name: parameter for parameter in parameters}
-        self.given = {p.name: p.default for p in parameters if p.default != ""}
-        self.progress = 0.0
-        self.process: QtCore.QProcess | None = None
+        self._parameters = {parameter.name: parameter for parameter in parameters}
+        self._given = {p.name: p.default for p in parameters if p.default != ""}
+        self._fraction = 0.0
+        self._process: QtCore.QProcess | None = None
 
     def _set(self, name: str, value: str) -> bool:
-        if name not in self.parameters:
-            raise ValueError(f"There is no parameter {name!r}; there are {list(self.parameters)}.")
-        parameter = self.parameters[name]
+        if name not in self._parameters:
+            raise ValueError(f"There is no parameter {name!r}; there are {list(self._parameters)}.")
+        parameter = self._parameters[name]
         if parameter.elements and value not in parameter.elements:
             raise ValueError(f"{name!r} must be one of {parameter.elements}, not {value!r}.")
-        self.given[name] = value
+        self._given[name] = value
         self.Modified()
         return True
 
@@ -112,17 +112,17 @@ class CommandLineModuleNode(slicer.vtkMRMLCommandLineModuleNode):
 
     def GetParameterAsString(self, name: str) -> str:  # noqa: N802
         """Give a parameter."""
-        return self.given.get(name, "")
+        return self._given.get(name, "")
 
     def GetProgress(self) -> int:  # noqa: N802
         """Give the progress in percent."""
-        return round(self.progress * 100)
+        return round(self._fraction * 100)
 
     def Cancel(self) -> None:  # noqa: N802
         """Kill the process."""
-        if self.process is not None:
+        if self._process is not None:
             self.SetStatus(self.Cancelling)
-            self.process.kill()
+            self._process.kill()
 
 
 class CommandLineLogic:
@@ -177,8 +177,8 @@ class _Run(QtCore.QObject):
         self._process.finished.connect(self._finished)
 
     def start(self) -> None:
-        self._node.process = self._process
-        self._node.progress = 0.0
+        self._node._process = self._process
+        self._node._fraction = 0.0
         self._node.SetErrorText("", False)
         self._node.SetOutputText("", False)
         arguments = [str(self._script), *self._arguments()]
@@ -195,8 +195,8 @@ class _Run(QtCore.QObject):
     def _arguments(self) -> list[str]:
         flags: list[str] = []
         indexed: dict[int, str] = {}
-        for name, parameter in self._node.parameters.items():
-            value = self._node.given.get(name, "")
+        for name, parameter in self._node._parameters.items():
+            value = self._node._given.get(name, "")
             if parameter.type == "boolean":
                 flags += [parameter.flag] if value == "true" else []
                 continue
@@ -230,8 +230,8 @@ class _Run(QtCore.QObject):
         self._output += text
         for tag, value in _TAGS.findall(self._output):
             if tag == "progress":
-                self._node.progress = float(value)
-        self._node.SetOutputText(_TAGS.sub("", self._output), False)
+                self._node._fraction = float(value)
+        self._node.SetOutputText(_without_tags(self._output), False)
         self._node.Modified()
 
     def _finished(self, code: int, status: QtCore.QProcess.ExitStatus) -> None:
@@ -240,7 +240,7 @@ class _Run(QtCore.QObject):
         error = bytes(self._process.readAllStandardError().data()).decode("utf-8", "replace")
         crashed = status != QtCore.QProcess.ExitStatus.NormalExit
         cancelled = node.GetStatus() == node.Cancelling
-        node.process = None
+        node._process = None
         if cancelled:
             node.SetStatus(node.Cancelled)
         else:
@@ -262,6 +262,12 @@ class _Run(QtCore.QObject):
             storage.SetFileName(path)
             if not storage.ReadData(node):
                 raise RuntimeError(f"The result {path} could not be read into {node.GetName()}.")
+
+
+def _without_tags(text: str) -> str:
+    """Give the output for people; ``filter-start`` is empty once the tags within it are gone."""
+    shorter = _TAGS.sub("", text)
+    return shorter if shorter == text else _without_tags(shorter)
 
 
 class qSlicerCLIModule(qSlicerAbstractCoreModule):  # noqa: N801

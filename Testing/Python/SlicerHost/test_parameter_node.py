@@ -119,10 +119,11 @@ def test_a_widget_of_the_wrong_kind_is_refused(make):
     class Settings:
         count: int
 
+    parameters = make(Settings)
     with pytest.raises(RuntimeError, match="connector"):
-        make(Settings).connectParametersToGui({"count": qt.QRadioButton("x")})
+        parameters.connectParametersToGui({"count": qt.QRadioButton("x")})
     with pytest.raises(ValueError, match="number"):
-        make(Settings).connectParametersToGui({"number": qt.QSpinBox()})
+        parameters.connectParametersToGui({"number": qt.QSpinBox()})
 
 
 def test_parameters_survive_saving(make, tmp_path):

@@ -7,6 +7,8 @@ import pytest
 
 TERMINOLOGY = {
     "SegmentationCategoryTypeContextName": "Test context",
+    "@schema": "https://raw.githubusercontent.com/qiicr/dcmqi/master/doc/"
+    "segment-context-schema.json#",
     "SegmentationCodes": {
         "Category": [
             {
@@ -96,8 +98,10 @@ def test_a_terminology_can_be_loaded(slicer_host, tmp_path):
     entry = slicer.vtkSlicerTerminologyEntry()
     assert logic.DeserializeTerminologyEntry(ENTRY, entry)
     assert entry.GetTypeObject().GetCodeMeaning() == "Liver"
-    assert logic.UpdateEntryFromLoadedTerminologies(entry)
-    assert entry.GetTypeObject().GetRecommendedDisplayRGBValue() == (221, 130, 101)
+    category, kind = slicer.vtkSlicerTerminologyCategory(), slicer.vtkSlicerTerminologyType()
+    assert logic.GetNthCategoryInTerminology("Test context", 0, category)
+    assert logic.GetNthTypeInTerminologyCategory("Test context", category, 0, kind)
+    assert tuple(kind.GetRecommendedDisplayRGBValue()) == (221, 130, 101)
 
 
 def test_a_missing_file_is_an_error(slicer_host, tmp_path):

@@ -138,12 +138,14 @@ def test_show_3d_button_makes_the_surface(widgets):
 
 
 def test_table_view_follows_its_node(widgets):
+    import numpy as np
+
     slicer = widgets[1]
     table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode")
     view = slicer.qMRMLTableView()
     view.setMRMLScene(slicer.mrmlScene)
     view.setMRMLTableNode(table)
-    slicer.util.updateTableFromArray(table, [[1.5, 2.5]], ["ml"])
+    slicer.util.updateTableFromArray(table, [np.array([1.5, 2.5])], ["ml"])
     table.SetUseColumnTitleAsColumnHeader(True)
     model = view.tableModel()
-    assert (model.rowCount(), model.columnCount()) == (1, 2)
+    assert (model.rowCount(), model.columnCount()) == (2, 1)

@@ -15,6 +15,8 @@ _answers: deque[Any] = deque()
 shown: list[str] = []
 """Texts of the dialogs that were opened, oldest first."""
 
+_deleted_later: list[QtWidgets.QDialog] = []
+
 _STATIC = {
     "QMessageBox": {"question", "information", "warning", "critical", "about"},
     "QFileDialog": {
@@ -49,6 +51,9 @@ def reset() -> None:
     """Forget queued answers and the texts of dialogs that were shown."""
     _answers.clear()
     shown.clear()
+    for dialog in _deleted_later:
+        dialog.deleteLater()
+    _deleted_later.clear()
 
 
 def intercept(
@@ -66,6 +71,8 @@ def intercept(
         shown.append(text)
         return _take(f"{native_type.__name__}.{name}: {text}")
     dialog = getattr(function, "__self__", None)
+    if name == "deleteLater" and isinstance(dialog, QtWidgets.QDialog):
+        return _delete_after_exec(dialog)
     if name not in ("exec", "exec_") or not isinstance(dialog, QtWidgets.QDialog):
         return NOT_MODAL
     text = " ".join(
@@ -76,7 +83,23 @@ def intercept(
     shown.append(text)
     answer = _take(f"{type(dialog).__name__}: {text}")
     QtCore.QTimer.singleShot(0, dialog, lambda: _press(dialog, answer))
-    return function(*arguments)
+    result = function(*arguments)
+    if dialog in _deleted_later:
+        _deleted_later.remove(dialog)
+        dialog.deleteLater()
+    return result
+
+
+def _delete_after_exec(dialog: QtWidgets.QDialog) -> Any:
+    """Keep a dialog that is to be deleted later until it was shown.
+
+    Slicer's event loop is running when a dialog says ``deleteLater(); exec_()``, and Qt waits until
+    control is back in that loop. Tests have no outer loop, and Qt would delete at once.
+    """
+    if QtCore.QThread.currentThread().loopLevel() > 0:
+        return NOT_MODAL
+    _deleted_later.append(dialog)
+    return None
 
 
 def _take(text: str) -> Any:

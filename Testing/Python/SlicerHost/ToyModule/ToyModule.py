@@ -73,8 +73,8 @@ class ToyModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):  # noq
 
     def cleanup(self):
         self.log.append("cleanup")
-        self.removeObservers()
         self.setParameterNode(None)
+        self.removeObservers()
 
     def enter(self):
         self.log.append("enter")

@@ -201,7 +201,7 @@ def _wrap(cls: type) -> type:
         parameters[name] = _Parameter(name, annotated, default)
         setattr(cls, name, parameters[name])
     for name, value in vars(_Wrapper).items():
-        if name not in ("__dict__", "__weakref__", "__doc__", "__module__", "allParameters"):
+        if not name.startswith("__") or name == "__init__":
             setattr(cls, name, value)
     cls.allParameters = parameters  # type: ignore[attr-defined]
     logging.debug("%s has %d parameters", cls.__name__, len(parameters))
