@@ -200,6 +200,9 @@ class FlareSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._updating = False
         self._resultSegmentation = None
         self.batch = None
+        self._tick = qt.QTimer()
+        self._tick.setInterval(500)
+        self._tick.timeout.connect(self._onTick)
 
     # --- set-up ------------------------------------------------------------------------------
 
@@ -237,10 +240,6 @@ class FlareSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.batchButton.connect("clicked(bool)", self.onBatchButton)
         ui.batchPatientList.connect("itemChanged(QListWidgetItem*)", self._updateBatchButton)
 
-        self._tick = qt.QTimer()
-        self._tick.setInterval(500)
-        self._tick.timeout.connect(self._onTick)
-
         self.batch = BatchClient(
             QtProcess(),
             self._updateBatch,
@@ -255,6 +254,9 @@ class FlareSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self) -> None:
         """Leave nothing behind; called when the panel is destroyed."""
         self._tick.stop()
+        if self.batch is None:  # setup failed before it was made
+            return
+        self.setParameterNode(None)
         self.batch.stop()
         self.batch.wait(5)
         self.logic.cancel()
@@ -271,12 +273,7 @@ class FlareSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def exit(self) -> None:
         """Stop following the parameter node while another module is shown."""
-        if self._parameterNode:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self._parameterNodeGuiTag = None
-            self.removeObserver(
-                self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified
-            )
+        self.setParameterNode(None)
 
     def onSceneStartClose(self, caller, event) -> None:
         """Let go of nodes that are about to vanish."""
@@ -696,7 +693,7 @@ class FlareSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                         text = _("{name}, frame {n}")
                         item.setText(text.format(name=row["name"], n=row["frame"]))
                 else:
-                    item.setTextAlignment(int(qt.Qt.AlignRight | qt.Qt.AlignVCenter))
+                    item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
                 table.setItem(r, c, item)
         table.resizeColumnsToContents()
         table.resizeRowsToContents()
@@ -1052,6 +1049,9 @@ class FlareSegmentLogic(ScriptedLoadableModuleLogic):
     _client = None
     """The worker, shared by all instances of the logic so that it stays warm."""
 
+    _timer = None
+    """Drives the worker's client."""
+
     batchCommand = None
     """Command line of a batch; Slicer's own Python when None."""
 
@@ -1064,8 +1064,6 @@ class FlareSegmentLogic(ScriptedLoadableModuleLogic):
         self.onLog = None
         self._job = None
         self._history = None
-        self._timer = qt.QTimer()
-        self._timer.timeout.connect(self._onTimer)
 
     def getParameterNode(self):
         """Give the typed parameter node of the module."""
@@ -1082,6 +1080,8 @@ class FlareSegmentLogic(ScriptedLoadableModuleLogic):
                 cls.workerCommand or worker_command(workerPython()),
                 exchange_parent=Path(slicer.app.temporaryPath),
             )
+            cls._timer = qt.QTimer()
+            cls._timer.timeout.connect(cls._onTimer)
         cls._client.on_state = self._onClientState
         cls._client.on_log = self._onClientLog
         return cls._client
@@ -1091,6 +1091,7 @@ class FlareSegmentLogic(ScriptedLoadableModuleLogic):
         """End the worker; the next run starts it again."""
         client, FlareSegmentLogic._client = FlareSegmentLogic._client, None
         if client is not None:
+            FlareSegmentLogic._timer.stop()
             client.on_state = client.on_log = None
             client.stop()
 
@@ -1115,12 +1116,16 @@ class FlareSegmentLogic(ScriptedLoadableModuleLogic):
         self.client().warm_up(model, device)
         self._timer.start(250)
 
-    def _onTimer(self) -> None:
+    @staticmethod
+    def _onTimer() -> None:
         client = FlareSegmentLogic._client
         if client is None or client.state in (WorkerState.STOPPED, WorkerState.FAILED):
-            self._timer.stop()
+            FlareSegmentLogic._timer.stop()
         if client is not None:
             client.tick()
+            # Quick only while a scan is handed over: each tick writes a piece of it.
+            if not client.busy:
+                FlareSegmentLogic._timer.setInterval(250)
 
     def _onClientState(self, state: WorkerState) -> None:
         if self.onWorkerState is not None:
@@ -1295,7 +1300,6 @@ class FlareSegmentLogic(ScriptedLoadableModuleLogic):
                 fail(error)
                 return
             self._job = None
-            self._timer.start(250)
             if onFinished is not None:
                 onFinished(segmentation, rows)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 import xml.etree.ElementTree as ElementTree
+from functools import cache
 from typing import Any
 
 from PySide6 import QtCore, QtUiTools, QtWidgets
@@ -52,7 +52,7 @@ class QUiLoader(QtUiTools.QUiLoader):
             _connect(loaded, **connection)
         return loaded
 
-    def createWidget(self, name: str, parent: Any = None, object_name: str = "") -> Any:  # noqa: N802
+    def createWidget(self, name: str, parent: Any = None, object_name: str = "") -> Any:
         """Make a widget by class name."""
         if name not in _registered:
             return super().createWidget(name, parent, object_name)
@@ -78,7 +78,7 @@ def _property_names(cls: type) -> frozenset[str]:
 def _check_widget(widget: ElementTree.Element) -> None:
     class_name = widget.get("class", "")
     cls = _native_class(class_name)
-    if cls is None or class_name not in _registered and not class_name.startswith("Q"):
+    if cls is None or (class_name not in _registered and not class_name.startswith("Q")):
         raise UiFileError(f"The .ui file uses {class_name}, a widget the host does not have.")
     known = _property_names(cls)
     for prop in widget.findall("property"):
@@ -127,9 +127,7 @@ def _named(root: QtWidgets.QWidget, name: str) -> QtCore.QObject:
     return found
 
 
-def _connect(
-    root: QtWidgets.QWidget, sender: str, signal: str, receiver: str, slot: str
-) -> None:
+def _connect(root: QtWidgets.QWidget, sender: str, signal: str, receiver: str, slot: str) -> None:
     source, target = _named(root, sender), _named(root, receiver)
     name = slot.split("(")[0]
     member = _find(type(target), name)

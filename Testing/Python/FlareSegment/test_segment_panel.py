@@ -15,7 +15,9 @@ from FlareSegmentLib.panel_state import PanelState
 from FlareSegmentLib.worker_client import WorkerState
 
 slicer = pytest.importorskip("slicer")
-qt = pytest.importorskip("qt")
+
+# Qt's numbers; the module qt is there only while the host runs.
+USER_ROLE, UNCHECKED = 256, 0
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def choose(panel, volume) -> None:
 
 def item(panel, key: str):
     """The line of a structure in the list."""
-    return next(i for i in panel._targetItems() if i.data(qt.Qt.UserRole) == key)
+    return next(i for i in panel._targetItems() if i.data(USER_ROLE) == key)
 
 
 # --- states --------------------------------------------------------------------------------------
@@ -277,6 +279,8 @@ def test_first_volume_is_preselected(module, slicer_host, add_scan) -> None:
 
 def test_checked_structures_are_what_is_looked_for(panel, run, add_scan) -> None:
     choose(panel, add_scan())
+    import qt
+
     panel.ui.noTargetsButton.click()
     item(panel, "spleen").setCheckState(qt.Qt.Checked)
     assert panel.chosenTargets() == ["spleen"]
@@ -289,7 +293,7 @@ def test_checked_structures_are_what_is_looked_for(panel, run, add_scan) -> None
 def test_organs_button_leaves_out_tumor(panel) -> None:
     panel.ui.organsButton.click()
     assert panel.chosenTargets() == [t.key for t in labels.targets() if t.key != "tumor"]
-    assert item(panel, "tumor").checkState() == qt.Qt.Unchecked
+    assert item(panel, "tumor").checkState() == UNCHECKED
     panel.ui.allTargetsButton.click()
     assert len(panel.chosenTargets()) == 14
 
@@ -311,24 +315,34 @@ def test_choices_are_saved_with_the_scene(panel, add_scan, tmp_path: Path) -> No
     assert panel.ui.inputSelector.currentNode().GetName() == "scan"
 
 
-def test_models_are_listed_and_a_folder_without_model_is_refused(panel, tmp_path: Path) -> None:
+def test_models_are_listed_with_the_bundled_one_first(panel, tmp_path: Path) -> None:
     combo = panel.ui.modelComboBox
     texts = [combo.itemText(row) for row in range(combo.count)]
-    assert "flare-base (bundled)" in texts
+    assert texts[0] == "flare-base (bundled)"
     assert texts[-1] == "Other folder..."
     panel._parameterNode.modelFolder = str(tmp_path)
     panel._fillModels()
     assert panel.ui.modelComboBox.currentData == str(tmp_path)
 
 
-def test_model_of_the_user_is_chosen_by_its_folder(panel, tmp_path, monkeypatch) -> None:
+def test_model_of_the_user_is_chosen_by_its_folder(panel, tmp_path, slicer_host) -> None:
     (tmp_path / "model.json").write_text('{"name": "My model"}')
-    monkeypatch.setattr(
-        qt.QFileDialog, "getExistingDirectory", lambda *arguments: str(tmp_path), raising=False
-    )
+    slicer_host.answer_next_dialog(str(tmp_path))
     panel.onModelActivated(panel.ui.modelComboBox.count - 1)
     assert panel._parameterNode.modelFolder == str(tmp_path)
     assert panel.ui.modelComboBox.currentText == "My model"
+
+
+def test_folder_without_model_is_refused_with_a_sentence(panel, tmp_path, slicer_host) -> None:
+    slicer_host.testing_enabled = False
+    try:
+        slicer_host.answer_next_dialog(str(tmp_path))
+        slicer_host.answer_next_dialog("OK")
+        panel.onModelActivated(panel.ui.modelComboBox.count - 1)
+        assert "holds no model" in slicer_host.dialogs_shown[-1]
+        assert panel._parameterNode.modelFolder == ""
+    finally:
+        slicer_host.testing_enabled = True
 
 
 # --- output --------------------------------------------------------------------------------------
@@ -348,6 +362,7 @@ def test_replacing_asks_and_no_means_no(panel, run, add_scan, slicer_host) -> No
         assert segmentation.GetSegmentation().GetMTime() == before
         slicer_host.answer_next_dialog("OK")
         run()
+        assert panel.state is PanelState.DONE
         assert panel.ui.undoButton.enabled
         panel.ui.undoButton.click()
         assert panel.ui.statusLabel.text == "The replaced segments are back."
