@@ -59,12 +59,12 @@ def paint_small_bowel(scene: Scene) -> None:
     """Loops of jejunum and ileum in what room is left between mid-abdomen and pelvis."""
     rng, canvas = scene.rng, scene.canvas
     front = {s.z: s.front for s in scene.patient.inner}
-    wall_hu, lean = scene.hu("bowel_wall"), 1 - 0.45 * scene.patient.visceral
-    for _ in range(int(62 * lean)):
-        z = float(rng.uniform(-225, -18))
+    wall_hu, lean = scene.hu("bowel_wall"), 1 - 0.4 * scene.patient.visceral
+    for _ in range(int(84 * lean)):
+        z = float(rng.uniform(-225, 30))
         y = float(rng.uniform(front[-100] + 16, -30 if z > -110 else 10))
-        x = float(rng.uniform(-74, 84))
-        if z > -45 and x < -10:
+        x = float(rng.uniform(-74, 92))
+        if z > -45 and x < -10 + max(0.0, 0.8 * z):  # the jejunum lies on the left
             continue
         steps = rng.normal(0, 1, (3, 3)) * (24, 15, 15)
         curve = spline(np.cumsum(np.vstack([(x, y, z), steps]), axis=0), 4)

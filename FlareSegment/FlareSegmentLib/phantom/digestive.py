@@ -9,7 +9,7 @@ import numpy as np
 from .canvas import Solid
 from .patient import ESOPHAGUS_COURSE
 from .scene import Scene
-from .shapes import difference, ellipsoid, half_space, roughened, spline, tube, union
+from .shapes import difference, ellipsoid, grown, half_space, roughened, spline, tube, union
 
 
 def paint_esophagus_and_stomach(scene: Scene) -> None:
@@ -33,6 +33,8 @@ def paint_esophagus_and_stomach(scene: Scene) -> None:
     radii = scene.sized("stomach", np.array([27, 35, 33, 29, 25, 21, 16, 10.0]) * fill)
     curve = spline(np.hstack([course, radii[:, None]]), 4)
     body = roughened(tube(curve[:, :3], curve[:, 3]), 1.5, 30, int(rng.integers(1 << 30)))
+    if scene.pancreas_bed is not None:
+        body = difference(body, scene.pancreas_bed, blend=10)
     solid = scene.organ("stomach", 11, body, scene.hu("stomach_wall"), 0.8, scene.abdomen(1.5), 3.0)
     if solid is not None:
         _fill_stomach(scene, solid, curve)
@@ -92,13 +94,13 @@ def paint_pancreas_and_duodenum(scene: Scene) -> None:
     thick = scene.sized("pancreas", [15, 16.5, 14, 11, 11.5, 12.5, 13, 11.0])
     curve = spline(np.hstack([gland, thick[:, None]]), 4)
     uncinate = tube(scene.moved("pancreas", [(-34, -34, -16), (-14, -32, -22)]), [10, 6])
+    scene.pancreas_bed = grown(tube(curve[:, :3], curve[:, 3]), 3.0)
     pancreas = roughened(
         union(tube(curve[:, :3], curve[:, 3]), uncinate, blend=6),
         2.6,
         13,
         int(rng.integers(1 << 30)),
     )
-    solid = canvas.solid(shape, 0.8, scene.abdomen(6.0))
     inside = scene.organ(
         "pancreas",
         4,
@@ -109,8 +111,6 @@ def paint_pancreas_and_duodenum(scene: Scene) -> None:
         10.0,
     )
     canvas.fill(canvas.part(inside, tube(curve[6:, :3], 1.2)), 20.0)
-    if solid is None or solid.empty:
-        return
     solid = scene.organ("duodenum", 12, shape, scene.hu("bowel_wall"), 0.8, scene.abdomen(6.0), 5.0)
     canvas.fill(solid, float(rng.uniform(10, 45)), texture=scene.grain * np.float32(10), depth=3.0)
     gas = union(*(ellipsoid(p + (0, -5, 0), (5, 3.5, 8)) for p in duo[rng.integers(2, 24, 3)]))

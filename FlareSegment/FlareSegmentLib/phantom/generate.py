@@ -68,7 +68,7 @@ def make_phantom(settings: PhantomSettings = PhantomSettings()) -> tuple[Volume,
     patient = random_patient(rng)
     phase = settings.phase or str(rng.choice(PHASES, p=(0.25, 0.2, 0.45, 0.1)))
     grid, repeat = _fine_grid(settings, patient)
-    real_spacing = tuple(s * patient.scale[2 - n] for n, s in enumerate(grid.spacing))
+    real_spacing = (settings.spacing[0] / repeat, settings.spacing[1], settings.spacing[2])
     lower = np.array(grid.origin)
     warp = Warp(
         rng, np.array((-230.0, -200, -280)), np.array((230.0, 150, 340)), 60.0, settings.warp_mm
@@ -79,7 +79,8 @@ def make_phantom(settings: PhantomSettings = PhantomSettings()) -> tuple[Volume,
     hu = blurred(scene.canvas.hu, real_spacing, float(rng.uniform(0.9, 1.6)))
     if repeat > 1:
         hu = hu.reshape(-1, repeat, *hu.shape[1:]).mean(axis=1)
-    hu += ct_noise(rng, hu.shape, settings.spacing, settings.noise_hu, float(rng.uniform(0.9, 1.6)))
+    shape = (grid.shape[0] // repeat, grid.shape[1], grid.shape[2])
+    hu += ct_noise(rng, shape, settings.spacing, settings.noise_hu, float(rng.uniform(0.9, 1.6)))
     array = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
     labels = np.ascontiguousarray(scene.canvas.labels[repeat // 2 :: repeat])
     affine = np.diag([-settings.spacing[2], -settings.spacing[1], settings.spacing[0], 1.0])

@@ -183,8 +183,8 @@ def paint_spleen(scene: Scene) -> None:
     """Spleen along the tenth rib under the left dome, hollow towards kidney and stomach."""
     center = scene.moved("spleen", [(102, 24, 63)])[0]
     lie = turn(-28, -16, -32)
-    radii = scene.sized("spleen", (37, 53, 61))
-    hollow = ellipsoid(center + (-36, -24, -2), (27, 44, 60), turn(-20, -10, -20))
+    radii = scene.sized("spleen", (40, 57, 64))
+    hollow = ellipsoid(center + (-42, -26, -4), (27, 44, 58), turn(-20, -10, -20))
     spleen = difference(
         ellipsoid(center, radii, lie), hollow, ellipsoid((72, 20, 2), (31, 31, 54)), blend=10
     )

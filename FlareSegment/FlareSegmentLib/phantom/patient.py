@@ -122,7 +122,7 @@ class Patient:
     @property
     def inner(self) -> tuple[Section, ...]:
         """Cross-sections of the trunk's cavity: inside of ribs and muscle wall."""
-        w, f = 10 * self.visceral, 34 * self.visceral
+        w, f = 16 * self.visceral - 5, 44 * self.visceral - 12
         return (
             Section(-260, 118 + w, -92 - f, 62),
             Section(-170, 124 + w, -98 - f, 58),

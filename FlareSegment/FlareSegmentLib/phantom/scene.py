@@ -27,6 +27,8 @@ class Scene:
     """Smooth field (k, j, i; standard deviation 1) that makes parenchyma uneven."""
     solids: dict[str, Solid] = field(default_factory=dict)
     """The organs painted so far, by target key."""
+    pancreas_bed: Shape | None = None
+    """The pancreas without its lobules, which the stomach lies on."""
 
     def hu(self, tissue: str) -> float:
         """HU of a tissue in this phase, a few percent off in every patient."""
@@ -97,7 +99,7 @@ def diaphragm() -> Shape:
     """The space below the diaphragm: right dome, lower left dome, saddle under the heart."""
     return union(
         ellipsoid((-66, -24, 22), (80, 92, 103)),
-        ellipsoid((68, -15, 16), (77, 94, 92)),
+        ellipsoid((68, -15, 16), (77, 94, 86)),
         ellipsoid((0, -45, 20), (60, 66, 74)),
         half_space((0, 0.35, 1.0), 30.0),
         blend=14,

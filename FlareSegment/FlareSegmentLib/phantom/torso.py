@@ -112,7 +112,12 @@ def paint_chest(scene: Scene) -> None:
         ellipsoid((20, -48, 140), (68, 54, 62)),
         blend=16,
     )
-    spine = tube([(0, spine_y(z), z) for z in (0.0, 60, 120, 180, 240, 330)], 23)
+    levels = (0.0, 60, 120, 180, 240, 330)
+    spine = union(
+        tube([(0, spine_y(z), z) for z in levels], 23),
+        tube([(0, spine_y(z) + 34, z) for z in levels], 34),
+        blend=10,
+    )
     room = np.maximum(scene.cavity_field + 3, 2 - scene.dome_field)
     solid = canvas.solid(difference(chest, middle, spine, blend=6), within=Room(room))
     if solid is None or solid.empty:
