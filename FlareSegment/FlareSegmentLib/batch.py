@@ -1,15 +1,13 @@
 """Segmentation of many cases into one folder: skipped when finished, never overwritten unasked.
 
-Beside the results lies a hidden folder with a record per case. The record says which scan, model
-and settings a result belongs to; a result without record is somebody else's and is left alone.
+A result belongs to a scan, a model and settings; its record says which. A result without record
+is somebody else's and is left alone.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,17 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .cases import RESULT_ENDING, Case
-from .claims import claim
+from .cases import Case
 from .errors import FlareError, OutputError
 from .labels import target_by_key
 from .memory import MemorySampler
 from .model_choice import DESCRIPTION, read_choice
 from .progress import ProgressCallback
 from .reading import read_label_map
-from .report import CaseFacts, case_report, statistics_csv, write_json
+from .report import CaseFacts, case_report, write_json
+from .result_folder import ResultFolder
 from .statistics import organ_statistics
-from .writing import replaced_file, write_label_map
+from .writing import write_label_map
 
 if TYPE_CHECKING:
     from .segmenter import Segmenter
@@ -37,9 +35,6 @@ logger = logging.getLogger(__name__)
 
 FORMATS = ("nii.gz", "nrrd", "seg.nrrd")
 """Formats of the label map; the last is Slicer's segmentation."""
-
-RECORD_FOLDER = ".flare-segment"
-STATISTICS = "statistics.csv"
 
 
 @dataclass(frozen=True)
@@ -130,8 +125,7 @@ class Batch:
         self._model = _model_folder(settings)
         self._model_hash = _model_hash(self._model)
         self._segmenter: Segmenter | None = None
-        self._records = settings.output / RECORD_FOLDER
-        self._prepare_output()
+        self.folder = ResultFolder(settings.output, settings.overwrite)
 
     def finished(self, case: Case) -> CaseResult | None:
         """Say what became of a case that needs no work: it is finished, or stands in the way.
@@ -141,14 +135,14 @@ class Batch:
         CaseResult or None
             None when the case has to be segmented.
         """
-        path = self._path(case, f".{self.settings.format}")
+        path = self._path(case)
         try:
             self._check_overwrites_no_input(case)
             if self.settings.overwrite:
                 return None
-            record = self._read_record(case)
-            if record is None or not self._made_path(case, record).is_file():
-                self._check_nothing_there(case)
+            record = self.folder.record(case.name)
+            if record is None:
+                self.folder.check_free(case.name, self._endings())
                 return None
             self._check_same_request(case, record)
             # A record without report is of a run that was killed while it wrote.
@@ -157,6 +151,8 @@ class Batch:
             self._add_what_is_missing(case, record)
         except FlareError as error:
             return CaseResult(case, "failed", path, message=str(error))
+        except OSError as error:
+            return CaseResult(case, "failed", path, message=_folder_sentence(error))
         return CaseResult(case, "skipped", path, record["report"])
 
     def run(self, case: Case, progress: ProgressCallback) -> CaseResult:
@@ -167,9 +163,9 @@ class Batch:
         KeyboardInterrupt
             By Ctrl-C; no half file is left.
         """
-        path = self._path(case, f".{self.settings.format}")
+        path = self._path(case)
         try:
-            with claim(self._records / f"{case.name}.claim") as holder:
+            with self.folder.claim(case.name) as holder:
                 if holder is not None:
                     return CaseResult(case, "claimed", path, message=f"{holder} works on it.")
                 # Another process may have finished it since we looked.
@@ -179,6 +175,8 @@ class Batch:
                 report = self._segment(case, progress)
         except FlareError as error:
             return CaseResult(case, "failed", path, message=str(error))
+        except OSError as error:
+            return CaseResult(case, "failed", path, message=_folder_sentence(error))
         except MemoryError:
             message = (
                 "The memory of this computer was not enough for this scan. Close other programs, "
@@ -190,27 +188,6 @@ class Batch:
             message = f"The segmentation stopped with an unexpected error: {error!r}"
             return CaseResult(case, "failed", path, message=message)
         return CaseResult(case, "done", path, report)
-
-    def write_statistics(self) -> None:
-        """Write ``statistics.csv`` over all finished cases in the output folder.
-
-        Raises
-        ------
-        OutputError
-            When it cannot be written.
-        """
-        path = self.settings.output / STATISTICS
-        while True:
-            names = self._record_files()
-            records = [_read_json(name) for name in names]
-            reports = [record["report"] for record in records if record and record["report"]]
-            if not reports:
-                return
-            with replaced_file(path) as file:
-                file.write(statistics_csv(reports).encode("utf-8"))
-            # Another process may have added a case while we wrote.
-            if self._record_files() == names:
-                return
 
     def load(self) -> Segmenter:
         """Load the model, once for all cases.
@@ -238,10 +215,9 @@ class Batch:
             computed = time.perf_counter()
             progress("write", 0.0)
             request = self._request(case)
-            self._write_record(case, request, None)
-            path = self._path(case, f".{self.settings.format}")
+            self.folder.write_record(case.name, request, None)
             labels = [target_by_key(key) for key in label_map.targets]
-            write_label_map(path, label_map.array, label_map.affine, labels)
+            write_label_map(self._path(case), label_map.array, label_map.affine, labels)
             rows = organ_statistics(label_map.array, volume.array, volume.affine, label_map.targets)
             if self.settings.preview:
                 self._write_preview(case, volume, label_map.array)
@@ -249,51 +225,41 @@ class Batch:
         facts = CaseFacts(case.source, read_seconds, now - computed, now - start, memory.summary())
         report = case_report(volume, label_map, rows, facts)
         if self.settings.json:
-            write_json(self._path(case, ".json"), report)
-        self._write_record(case, request, report)
+            write_json(self.folder.result(case.name, "json"), report)
+        self.folder.write_record(case.name, request, report)
         progress("write", 1.0)
         return report
 
     def _add_what_is_missing(self, case: Case, record: dict[str, Any]) -> None:
         """Write report and preview of a finished case that was made without them."""
-        json_path, preview_path = self._path(case, ".json"), self._path(case, ".png")
+        json_path = self.folder.result(case.name, "json")
+        preview_path = self.folder.result(case.name, "png")
         if self.settings.json and not json_path.exists():
             write_json(json_path, record["report"])
         if self.settings.preview and not preview_path.exists():
-            labels, _ = read_label_map(self._path(case, f".{self.settings.format}"))
+            labels, _ = read_label_map(self._path(case))
             volume = case.read(self.settings.series, self.settings.frame)
             self._write_preview(case, volume, labels)
 
     def _write_preview(self, case: Case, volume: Volume, labels: Any) -> None:
         from .preview import render_preview  # needs Pillow, which the rest does not
 
-        render_preview(volume, labels, self._path(case, ".png"))
+        render_preview(volume, labels, self.folder.result(case.name, "png"))
 
-    def _path(self, case: Case, ending: str) -> Path:
-        return self.settings.output / f"{case.name}{RESULT_ENDING}{ending}"
+    def _path(self, case: Case) -> Path:
+        return self.folder.result(case.name, self.settings.format)
 
-    def _made_path(self, case: Case, record: dict[str, Any]) -> Path:
-        return self._path(case, f".{record['request'].get('format')}")
-
-    def _result_paths(self, case: Case) -> list[Path]:
-        endings = [f".{self.settings.format}"]
-        endings += [".json"] if self.settings.json else []
-        endings += [".png"] if self.settings.preview else []
-        return [self._path(case, ending) for ending in endings]
+    def _endings(self) -> list[str]:
+        json = ["json"] if self.settings.json else []
+        preview = ["png"] if self.settings.preview else []
+        return [self.settings.format, *json, *preview]
 
     def _check_overwrites_no_input(self, case: Case) -> None:
-        for path in self._result_paths(case):
+        for ending in self._endings():
+            path = self.folder.result(case.name, ending)
             if path.resolve() in self._inputs:
                 raise OutputError(
                     f"The result would overwrite the scan {path}. Choose another output folder."
-                )
-
-    def _check_nothing_there(self, case: Case) -> None:
-        for path in self._result_paths(case):
-            if path.exists():
-                raise OutputError(
-                    f"{path} is there already and was not made by this program from this folder's "
-                    "records. Choose another output folder, or allow --overwrite."
                 )
 
     def _check_same_request(self, case: Case, record: dict[str, Any]) -> None:
@@ -331,39 +297,6 @@ class Batch:
             "series": self.settings.series,
             "frame": self.settings.frame,
         }
-
-    def _prepare_output(self) -> None:
-        output = self.settings.output
-        foreign = (output / STATISTICS).exists() and not self._records.exists()
-        if foreign and not self.settings.overwrite:
-            raise OutputError(
-                f"{output / STATISTICS} is there already and is not of this program. Choose "
-                "another output folder, or allow --overwrite."
-            )
-        try:
-            self._records.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"The output folder {output} cannot be made or written "
-                f"({error.strerror or error}). Choose another one."
-            ) from error
-        if not os.access(self._records, os.W_OK | os.X_OK):
-            raise OutputError(
-                f"The output folder {output} cannot be written: it is not permitted. Choose "
-                "another one."
-            )
-
-    def _record_files(self) -> list[Path]:
-        return sorted(self._records.glob("*.json"))
-
-    def _read_record(self, case: Case) -> dict[str, Any] | None:
-        return _read_json(self._records / f"{case.name}.json")
-
-    def _write_record(
-        self, case: Case, request: dict[str, Any], report: dict[str, Any] | None
-    ) -> None:
-        content = {"request": request, "report": report}
-        write_json(self._records / f"{case.name}.json", content)
 
 
 def run_batch(
@@ -411,10 +344,17 @@ def run_batch(
             ended(result)
     except KeyboardInterrupt:
         with suppress(OutputError):
-            batch.write_statistics()
+            batch.folder.write_statistics()
         raise
-    batch.write_statistics()
+    batch.folder.write_statistics()
     return results
+
+
+def _folder_sentence(error: OSError) -> str:
+    return (
+        f"The output folder cannot be used ({error.strerror or error}). Choose another one, or a "
+        "shorter name for the scan."
+    )
 
 
 def _model_folder(settings: BatchSettings) -> Path:
@@ -429,12 +369,3 @@ def _model_hash(folder: Path) -> str:
     """SHA-256 of model.json, which holds the SHA-256 of the weights."""
     read_choice(folder)  # refuses a folder without model before any case is looked at
     return hashlib.sha256((folder / DESCRIPTION).read_bytes()).hexdigest()
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    complete = isinstance(content, dict) and {"request", "report"} <= content.keys()
-    return content if complete else None

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from FlareSegmentLib.batch import RECORD_FOLDER, Batch, BatchSettings, CaseResult, run_batch
+from FlareSegmentLib.batch import Batch, BatchSettings, CaseResult, run_batch
 from FlareSegmentLib.cases import find_cases
 from FlareSegmentLib.claims import claim
 from FlareSegmentLib.errors import BundleError, OutputError
 from FlareSegmentLib.reading import read_label_map
+from FlareSegmentLib.result_folder import RECORD_FOLDER
 
 Segment = Callable[..., list[CaseResult]]
 
@@ -274,6 +275,14 @@ def test_altered_weights_are_refused_before_any_case(
     with pytest.raises(BundleError):
         segment(model=altered)
     assert visible(tmp_path / "out") == set()
+
+
+def test_name_too_long_for_a_file_is_told(segment: Segment, scans: Path) -> None:
+    long = (scans / "two.nii.gz").rename(scans / ("n" * 248 + ".nii.gz"))
+    results = segment(scans)
+    assert states(results) == {"one": "done", long.name.removesuffix(".nii.gz"): "failed"}
+    (failed,) = [result for result in results if result.state == "failed"]
+    assert "shorter name" in failed.message
 
 
 def test_output_that_is_a_file_is_refused(segment: Segment, tmp_path: Path) -> None:
