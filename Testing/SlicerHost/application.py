@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import slicer
 from PySide6 import QtCore, QtWidgets
 
-import slicer
 from SlicerHost import settings
 from SlicerHost.io_manager import qSlicerCoreIOManager
 from SlicerHost.module_manager import qSlicerModuleManager
@@ -20,41 +20,41 @@ from SlicerHost.widgets.declaring import stored
 VERSION = (5, 13)
 
 
-class qSlicerCommandOptions(QtCore.QObject):  # noqa: N801
+class qSlicerCommandOptions(QtCore.QObject):
     """What Slicer was started with."""
 
-    noMainWindow = stored(bool, "noMainWindow", True)  # noqa: N815
-    noSplash = stored(bool, "noSplash", True)  # noqa: N815
-    testingEnabled = stored(bool, "testingEnabled", True)  # noqa: N815
-    runPythonAndExit = stored(bool, "runPythonAndExit", False)  # noqa: N815
-    pythonScript = stored(str, "pythonScript", "")  # noqa: N815
-    additionalModulePaths = stored("QStringList", "additionalModulePaths", [])  # noqa: N815
+    noMainWindow = stored(bool, "noMainWindow", True)
+    noSplash = stored(bool, "noSplash", True)
+    testingEnabled = stored(bool, "testingEnabled", True)
+    runPythonAndExit = stored(bool, "runPythonAndExit", False)
+    pythonScript = stored(str, "pythonScript", "")
+    additionalModulePaths = stored("QStringList", "additionalModulePaths", [])
 
 
-class qSlicerApplication(QtWidgets.QApplication):  # noqa: N801
+class qSlicerApplication(QtWidgets.QApplication):
     """The application object."""
 
-    startupCompleted = QtCore.Signal()  # noqa: N815
-    mrmlSceneChanged = QtCore.Signal(object)  # noqa: N815
+    startupCompleted = QtCore.Signal()
+    mrmlSceneChanged = QtCore.Signal(object)
     cpp_signals = {"mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged"}
 
-    slicerHome = stored(str, "slicerHome", "")  # noqa: N815
-    temporaryPath = stored(str, "temporaryPath", "")  # noqa: N815
-    cachePath = stored(str, "cachePath", "")  # noqa: N815
-    defaultScenePath = stored(str, "defaultScenePath", "")  # noqa: N815
-    slicerUserSettingsFilePath = stored(str, "slicerUserSettingsFilePath", "")  # noqa: N815
-    majorVersion = QtCore.Property(int, lambda self: VERSION[0])  # noqa: N815
-    minorVersion = QtCore.Property(int, lambda self: VERSION[1])  # noqa: N815
-    mainApplicationName = QtCore.Property(str, lambda self: "Slicer")  # noqa: N815
-    mainApplicationDisplayName = QtCore.Property(str, lambda self: "3D Slicer")  # noqa: N815
-    documentationBaseUrl = QtCore.Property(  # noqa: N815
+    slicerHome = stored(str, "slicerHome", "")
+    temporaryPath = stored(str, "temporaryPath", "")
+    cachePath = stored(str, "cachePath", "")
+    defaultScenePath = stored(str, "defaultScenePath", "")
+    slicerUserSettingsFilePath = stored(str, "slicerUserSettingsFilePath", "")
+    majorVersion = QtCore.Property(int, lambda self: VERSION[0])
+    minorVersion = QtCore.Property(int, lambda self: VERSION[1])
+    mainApplicationName = QtCore.Property(str, lambda self: "Slicer")
+    mainApplicationDisplayName = QtCore.Property(str, lambda self: "3D Slicer")
+    documentationBaseUrl = QtCore.Property(
         str, lambda self: "https://slicer.readthedocs.io/en/latest/"
     )
     platform = QtCore.Property(str, lambda self: "linux-amd64")
     os = QtCore.Property(str, lambda self: "linux")
     arch = QtCore.Property(str, lambda self: "amd64")
     revision = QtCore.Property(str, lambda self: "host")
-    isInstalled = QtCore.Property(bool, lambda self: False)  # noqa: N815
+    isInstalled = QtCore.Property(bool, lambda self: False)
 
     def __init__(self) -> None:
         super().__init__(["Slicer"])
@@ -83,43 +83,43 @@ class qSlicerApplication(QtWidgets.QApplication):  # noqa: N801
         self._folder.cleanup()
 
     @invokable
-    def mrmlScene(self) -> Any:  # noqa: N802
+    def mrmlScene(self) -> Any:
         """Give the scene."""
         return slicer.mrmlScene
 
     @invokable
-    def applicationLogic(self) -> Any:  # noqa: N802
+    def applicationLogic(self) -> Any:
         """Give the application logic."""
         return self._logic
 
     @invokable
-    def moduleManager(self) -> qSlicerModuleManager:  # noqa: N802
+    def moduleManager(self) -> qSlicerModuleManager:
         """Give the module manager."""
         return self._modules
 
     @invokable
-    def moduleLogic(self, name: str) -> Any:  # noqa: N802
+    def moduleLogic(self, name: str) -> Any:
         """Give a module's C++ logic."""
         module = self._modules.module(name)
         return module.logic() if module is not None else None
 
     @invokable
-    def coreIOManager(self) -> qSlicerCoreIOManager:  # noqa: N802
+    def coreIOManager(self) -> qSlicerCoreIOManager:
         """Give what loads and saves files."""
         return self._io
 
     @invokable
-    def ioManager(self) -> qSlicerCoreIOManager:  # noqa: N802
+    def ioManager(self) -> qSlicerCoreIOManager:
         """Give what loads and saves files, with dialogs in Slicer."""
         return self._io
 
     @invokable
-    def commandOptions(self) -> qSlicerCommandOptions:  # noqa: N802
+    def commandOptions(self) -> qSlicerCommandOptions:
         """Give the command line's options."""
         return self._options
 
     @invokable
-    def testingEnabled(self) -> bool:  # noqa: N802
+    def testingEnabled(self) -> bool:
         """Tell whether Slicer was started with ``--testing``."""
         return bool(self._options.property("testingEnabled"))
 
@@ -129,27 +129,27 @@ class qSlicerApplication(QtWidgets.QApplication):  # noqa: N801
         return self._settings
 
     @invokable
-    def userSettings(self) -> QtCore.QSettings:  # noqa: N802
+    def userSettings(self) -> QtCore.QSettings:
         """Give the user's settings."""
         return self._settings
 
     @invokable
-    def revisionUserSettings(self) -> QtCore.QSettings:  # noqa: N802
+    def revisionUserSettings(self) -> QtCore.QSettings:
         """Give the settings of this version."""
         return self._settings
 
     @invokable
-    def layoutManager(self) -> None:  # noqa: N802
+    def layoutManager(self) -> None:
         """There are no views in the window, as with ``--no-main-window``."""
         return
 
     @invokable
-    def pythonConsole(self) -> None:  # noqa: N802
+    def pythonConsole(self) -> None:
         """There is no console."""
         return
 
     @invokable
-    def startupEnvironment(self) -> QtCore.QProcessEnvironment:  # noqa: N802
+    def startupEnvironment(self) -> QtCore.QProcessEnvironment:
         """Give the environment Slicer was started in."""
         environment = QtCore.QProcessEnvironment()
         for key, value in self._startup_environment.items():
@@ -162,20 +162,20 @@ class qSlicerApplication(QtWidgets.QApplication):  # noqa: N801
         return QtCore.QProcessEnvironment.systemEnvironment()
 
     @invokable
-    def moduleDocumentationUrl(self, name: str) -> str:  # noqa: N802
+    def moduleDocumentationUrl(self, name: str) -> str:
         """Give the address of a module's documentation."""
         return f"{self.property('documentationBaseUrl')}user_guide/modules/{name.lower()}.html"
 
     @invokable
-    def pauseRender(self) -> None:  # noqa: N802
+    def pauseRender(self) -> None:
         """No views, nothing to pause."""
 
     @invokable
-    def resumeRender(self) -> None:  # noqa: N802
+    def resumeRender(self) -> None:
         """No views, nothing to resume."""
 
     @invokable
-    def setRenderPaused(self, paused: bool) -> None:  # noqa: N802
+    def setRenderPaused(self, paused: bool) -> None:
         """No views, nothing to pause."""
 
     @invokable
@@ -184,7 +184,7 @@ class qSlicerApplication(QtWidgets.QApplication):  # noqa: N801
         raise RuntimeError("A module asked the host to restart Slicer.")
 
     @invokable
-    def logUsageEvent(self, component: str, event: str) -> None:  # noqa: N802
+    def logUsageEvent(self, component: str, event: str) -> None:
         """Nothing is reported to anybody."""
 
 

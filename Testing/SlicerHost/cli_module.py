@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import slicer
 from PySide6 import QtCore
 
-import slicer
 from SlicerHost.module_manager import qSlicerAbstractCoreModule
 
 _TAGS = re.compile(r"<filter-(\w+(?:-\w+)?)>([^<]*)</filter-\w+(?:-\w+)?>\s*")
@@ -90,35 +90,35 @@ class CommandLineModuleNode(slicer.vtkMRMLCommandLineModuleNode):
         self.Modified()
         return True
 
-    def SetParameterAsString(self, name: str, value: str) -> bool:  # noqa: N802
+    def SetParameterAsString(self, name: str, value: str) -> bool:
         """Set a parameter."""
         return self._set(name, value)
 
-    def SetParameterAsInt(self, name: str, value: int) -> bool:  # noqa: N802
+    def SetParameterAsInt(self, name: str, value: int) -> bool:
         """Set a parameter."""
         return self._set(name, str(value))
 
-    def SetParameterAsDouble(self, name: str, value: float) -> bool:  # noqa: N802
+    def SetParameterAsDouble(self, name: str, value: float) -> bool:
         """Set a parameter."""
         return self._set(name, str(value))
 
-    def SetParameterAsBool(self, name: str, value: bool) -> bool:  # noqa: N802
+    def SetParameterAsBool(self, name: str, value: bool) -> bool:
         """Set a parameter."""
         return self._set(name, "true" if value else "false")
 
-    def SetParameterAsNode(self, name: str, node: Any) -> bool:  # noqa: N802
+    def SetParameterAsNode(self, name: str, node: Any) -> bool:
         """Set a parameter to a node."""
         return self._set(name, node.GetID() if node is not None else "")
 
-    def GetParameterAsString(self, name: str) -> str:  # noqa: N802
+    def GetParameterAsString(self, name: str) -> str:
         """Give a parameter."""
         return self._given.get(name, "")
 
-    def GetProgress(self) -> int:  # noqa: N802
+    def GetProgress(self) -> int:
         """Give the progress in percent."""
         return round(self._fraction * 100)
 
-    def Cancel(self) -> None:  # noqa: N802
+    def Cancel(self) -> None:
         """Kill the process."""
         if self._process is not None:
             self.SetStatus(self.Cancelling)
@@ -134,7 +134,7 @@ class CommandLineLogic:
         self._parent = parent
         self._delete_files = True
 
-    def CreateNodeInScene(self) -> CommandLineModuleNode:  # noqa: N802
+    def CreateNodeInScene(self) -> CommandLineModuleNode:
         """Make a node with the default parameters."""
         node = CommandLineModuleNode()
         node.prepare(self._parameters)
@@ -142,19 +142,19 @@ class CommandLineLogic:
         slicer.mrmlScene.AddNode(node)
         return node
 
-    def SetDeleteTemporaryFiles(self, delete: int) -> None:  # noqa: N802
+    def SetDeleteTemporaryFiles(self, delete: int) -> None:
         """Say whether the files that carry nodes are deleted."""
         self._delete_files = bool(delete)
 
-    def SetHideWindow(self, hide: int) -> None:  # noqa: N802
+    def SetHideWindow(self, hide: int) -> None:
         """There are no console windows here."""
 
-    def Apply(self, node: CommandLineModuleNode, update_display: bool = True) -> None:  # noqa: N802
+    def Apply(self, node: CommandLineModuleNode, update_display: bool = True) -> None:
         """Start the script and return."""
         run = _Run(self._script, node, self._delete_files, self._parent)
         run.start()
 
-    def ApplyAndWait(self, node: CommandLineModuleNode, update_display: bool = True) -> None:  # noqa: N802
+    def ApplyAndWait(self, node: CommandLineModuleNode, update_display: bool = True) -> None:
         """Run the script to its end."""
         run = _Run(self._script, node, self._delete_files, self._parent)
         run.start()
@@ -270,7 +270,7 @@ def _without_tags(text: str) -> str:
     return shorter if shorter == text else _without_tags(shorter)
 
 
-class qSlicerCLIModule(qSlicerAbstractCoreModule):  # noqa: N801
+class qSlicerCLIModule(qSlicerAbstractCoreModule):
     """A command-line module."""
 
 

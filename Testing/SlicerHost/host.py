@@ -11,9 +11,9 @@ from types import ModuleType
 from typing import Any
 
 import shiboken6
+import slicer
 from PySide6 import QtCore, QtWidgets
 
-import slicer
 from SlicerHost import namespace, scene
 from SlicerHost.pythonqt import modals, signals, wrapper
 from SlicerHost.pythonqt.conversion import to_python
@@ -60,7 +60,9 @@ class Host:
         self._app = qSlicerApplication()
         self._app.setQuitOnLastWindowClosed(False)
         home = self._app.property("slicerHome")
-        self.scene, logic, self._logics = scene.make_scene(home, self._app.property("temporaryPath"))
+        self.scene, logic, self._logics = scene.make_scene(
+            home, self._app.property("temporaryPath")
+        )
         self._app.use_logic(logic)
         slicer.app = to_python(self._app)
         slicer.mrmlScene = self.scene
@@ -100,9 +102,7 @@ class Host:
             self._app.commandOptions().setProperty("noMainWindow", False)
         return to_python(self._native_window)
 
-    def process_events(
-        self, until: Callable[[], Any] | None = None, timeout: float = 10.0
-    ) -> None:
+    def process_events(self, until: Callable[[], Any] | None = None, timeout: float = 10.0) -> None:
         """Run the event loop, once or until a condition holds.
 
         Raises

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+import slicer
 from PySide6 import QtCore
 
-import slicer
 from SlicerHost.pythonqt.wrapper import invokable
 
 _EXTENSIONS = {
@@ -28,13 +28,13 @@ _EXTENSIONS = {
 }
 
 
-class qSlicerCoreIOManager(QtCore.QObject):  # noqa: N801
+class qSlicerCoreIOManager(QtCore.QObject):
     """What ``slicer.util.load*`` and ``save*`` call."""
 
-    newFileLoaded = QtCore.Signal(object)  # noqa: N815
+    newFileLoaded = QtCore.Signal(object)
 
     @invokable
-    def fileType(self, name: str) -> str:  # noqa: N802
+    def fileType(self, name: str) -> str:
         """Give the file type of a path by its ending."""
         for ending, kind in _EXTENSIONS.items():
             if str(name).lower().endswith(ending):
@@ -42,7 +42,7 @@ class qSlicerCoreIOManager(QtCore.QObject):  # noqa: N801
         return "NoFile"
 
     @invokable
-    def loadNodes(  # noqa: N802
+    def loadNodes(
         self, file_type: str, properties: dict[str, Any], loaded: Any = None, messages: Any = None
     ) -> bool:
         """Load a file into the scene; False when that failed."""
@@ -77,17 +77,17 @@ class qSlicerCoreIOManager(QtCore.QObject):  # noqa: N801
         return bool(scene.Connect(messages) if clear else scene.Import(messages))
 
     @invokable
-    def loadScene(self, path: str, clear: bool = True, messages: Any = None) -> bool:  # noqa: N802
+    def loadScene(self, path: str, clear: bool = True, messages: Any = None) -> bool:
         """Load a scene, in place of the present one or added to it."""
         return self._load_scene(str(path), clear, messages)
 
     @invokable
-    def fileWriterFileType(self, node: Any, extension: str = "") -> str:  # noqa: N802
+    def fileWriterFileType(self, node: Any, extension: str = "") -> str:
         """Give the file type a node is saved as."""
         return "NodeFile"
 
     @invokable
-    def saveNodes(  # noqa: N802
+    def saveNodes(
         self, file_type: str, properties: dict[str, Any], messages: Any = None, scene: Any = None
     ) -> bool:
         """Save a node or the scene; False when that failed."""
@@ -114,7 +114,7 @@ class qSlicerCoreIOManager(QtCore.QObject):  # noqa: N801
         return bool(scene.SaveSceneToSlicerDataBundleDirectory(path, None, messages))
 
     @invokable
-    def addDefaultStorageNodes(self) -> None:  # noqa: N802
+    def addDefaultStorageNodes(self) -> None:
         """Give every storable node a storage node."""
         scene = slicer.mrmlScene
         for index in range(scene.GetNumberOfNodesByClass("vtkMRMLStorableNode")):

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+import slicer
 from PySide6 import QtCore, QtWidgets
 
-import slicer
 from SlicerHost.pythonqt.wrapper import invokable
 
 
-class qSlicerModuleSelectorToolBar(QtWidgets.QToolBar):  # noqa: N801
+class qSlicerModuleSelectorToolBar(QtWidgets.QToolBar):
     """Chooses the module whose panel is shown."""
 
-    moduleSelected = QtCore.Signal(str)  # noqa: N815
+    moduleSelected = QtCore.Signal(str)
 
     def __init__(self, window: qSlicerMainWindow) -> None:
         super().__init__(window)
         self._window = window
         self._name = ""
 
-    selectedModule = QtCore.Property(str, lambda self: self._name)  # noqa: N815
+    selectedModule = QtCore.Property(str, lambda self: self._name)
 
     @invokable
-    def selectModule(self, name: str) -> None:  # noqa: N802
+    def selectModule(self, name: str) -> None:
         """Leave the present module and enter another."""
         if name == self._name:
             return
@@ -32,7 +32,7 @@ class qSlicerModuleSelectorToolBar(QtWidgets.QToolBar):  # noqa: N801
         self.moduleSelected.emit(name)
 
 
-class qSlicerMainWindow(QtWidgets.QMainWindow):  # noqa: N801
+class qSlicerMainWindow(QtWidgets.QMainWindow):
     """The main window, without views."""
 
     def __init__(self, app: Any) -> None:
@@ -47,7 +47,7 @@ class qSlicerMainWindow(QtWidgets.QMainWindow):  # noqa: N801
         self.resize(520, 900)
 
     @invokable
-    def moduleSelector(self) -> qSlicerModuleSelectorToolBar:  # noqa: N802
+    def moduleSelector(self) -> qSlicerModuleSelectorToolBar:
         """Give the module selector."""
         return self._selector
 

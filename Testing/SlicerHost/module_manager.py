@@ -8,16 +8,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 
-import slicer
 from SlicerHost.pythonqt.conversion import to_python
 from SlicerHost.pythonqt.wrapper import invokable
 from SlicerHost.widgets.declaring import stored
 from SlicerHost.widgets.mrml_widgets import qMRMLWidget
 
 
-class qSlicerAbstractCoreModule(QtCore.QObject):  # noqa: N801
+class qSlicerAbstractCoreModule(QtCore.QObject):
     """A module: name, texts, logic."""
 
     name = stored(str, "name", "")
@@ -26,15 +26,13 @@ class qSlicerAbstractCoreModule(QtCore.QObject):  # noqa: N801
     categories = stored("QStringList", "categories", [])
     contributors = stored("QStringList", "contributors", [])
     dependencies = stored("QStringList", "dependencies", [])
-    associatedNodeTypes = stored("QStringList", "associatedNodeTypes", [])  # noqa: N815
-    helpText = stored(str, "helpText", "")  # noqa: N815
-    acknowledgementText = stored(str, "acknowledgementText", "")  # noqa: N815
+    associatedNodeTypes = stored("QStringList", "associatedNodeTypes", [])
+    helpText = stored(str, "helpText", "")
+    acknowledgementText = stored(str, "acknowledgementText", "")
     icon = stored(QtGui.QIcon, "icon", None)
     hidden = stored(bool, "hidden", False)
     index = stored(int, "index", -1)
-    widgetRepresentationCreationEnabled = stored(  # noqa: N815
-        bool, "widgetRepresentationCreationEnabled", True
-    )
+    widgetRepresentationCreationEnabled = stored(bool, "widgetRepresentationCreationEnabled", True)
 
     def __init__(self, name: str, parent: QtCore.QObject, logic: Any = None) -> None:
         super().__init__(parent)
@@ -48,12 +46,12 @@ class qSlicerAbstractCoreModule(QtCore.QObject):  # noqa: N801
         return self._logic
 
     @invokable
-    def mrmlScene(self) -> Any:  # noqa: N802
+    def mrmlScene(self) -> Any:
         """Give the scene."""
         return slicer.mrmlScene
 
     @invokable
-    def widgetRepresentation(self) -> Any:  # noqa: N802
+    def widgetRepresentation(self) -> Any:
         """Give the panel; C++ panels are not in the host."""
         return None
 
@@ -65,7 +63,7 @@ class qSlicerLoadableModule(qSlicerAbstractCoreModule):
 class qSlicerAbstractModuleWidget(qMRMLWidget):
     """The panel of a module."""
 
-    isEntered = QtCore.Property(bool, lambda self: self.entered)  # noqa: N815
+    isEntered = QtCore.Property(bool, lambda self: self.entered)
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
@@ -76,7 +74,7 @@ class qSlicerAbstractModuleWidget(qMRMLWidget):
 class qSlicerScriptedLoadableModuleWidget(qSlicerAbstractModuleWidget):
     """The panel of a scripted module: holds the Python widget object."""
 
-    moduleName = QtCore.Property(str, lambda self: self._module.property("name"))  # noqa: N815
+    moduleName = QtCore.Property(str, lambda self: self._module.property("name"))
 
     def __init__(self, module: Any) -> None:
         super().__init__()
@@ -149,7 +147,7 @@ class qSlicerScriptedLoadableModule(qSlicerAbstractCoreModule):
         return python
 
     @invokable
-    def widgetRepresentation(self) -> Any:  # noqa: N802
+    def widgetRepresentation(self) -> Any:
         """Give the panel, made the first time it is asked for."""
         if not self.property("widgetRepresentationCreationEnabled"):
             return None
@@ -158,7 +156,7 @@ class qSlicerScriptedLoadableModule(qSlicerAbstractCoreModule):
         return self._widget
 
     @invokable
-    def createNewWidgetRepresentation(self) -> Any:  # noqa: N802
+    def createNewWidgetRepresentation(self) -> Any:
         """Make one more panel."""
         return self.make_widget()
 
@@ -189,26 +187,26 @@ class qSlicerScriptedLoadableModule(qSlicerAbstractCoreModule):
         self.deleteLater()
 
 
-class qSlicerModuleFactoryManager(QtCore.QObject):  # noqa: N801
+class qSlicerModuleFactoryManager(QtCore.QObject):
     """Knows which modules are loaded."""
 
     @invokable
-    def loadedModuleNames(self) -> list[str]:  # noqa: N802
+    def loadedModuleNames(self) -> list[str]:
         """Give the names of the loaded modules."""
         manager: Any = self.parent()
         return manager.modulesNames()
 
     @invokable
-    def isLoaded(self, name: str) -> bool:  # noqa: N802
+    def isLoaded(self, name: str) -> bool:
         """Tell whether a module is loaded."""
         return name in self.loadedModuleNames()
 
 
-class qSlicerModuleManager(QtCore.QObject):  # noqa: N801
+class qSlicerModuleManager(QtCore.QObject):
     """Finds modules by name."""
 
-    moduleLoaded = QtCore.Signal(str)  # noqa: N815
-    moduleAboutToBeUnloaded = QtCore.Signal(str)  # noqa: N815
+    moduleLoaded = QtCore.Signal(str)
+    moduleAboutToBeUnloaded = QtCore.Signal(str)
 
     def __init__(self, parent: QtCore.QObject) -> None:
         super().__init__(parent)
@@ -241,11 +239,11 @@ class qSlicerModuleManager(QtCore.QObject):  # noqa: N801
         return self._modules.get(name)
 
     @invokable
-    def modulesNames(self) -> list[str]:  # noqa: N802
+    def modulesNames(self) -> list[str]:
         """Give the names of all modules."""
         return list(self._modules)
 
     @invokable
-    def factoryManager(self) -> qSlicerModuleFactoryManager:  # noqa: N802
+    def factoryManager(self) -> qSlicerModuleFactoryManager:
         """Give what knows the loaded modules."""
         return self._factory

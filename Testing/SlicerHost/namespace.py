@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import slicer
+
 from SlicerHost.pythonqt import qt_module
 from SlicerHost.pythonqt.wrapper import class_for
 

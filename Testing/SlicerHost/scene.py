@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import vtk
-
 import slicer
+import vtk
 
 # module name -> logic class of slicer-core
 LOGICS = {

@@ -99,11 +99,11 @@ def _numbers_for_enums(prop: ElementTree.Element, cls: type) -> None:
         words = re.split(r"\|", child.text or "")
         names = [word.split("::")[-1] for word in words]
         values = [_find(cls, name) for name in names]
-        if child.tag in ("set", "enum") and cls.__name__ in _registered and all(values):
-            if (child.text or "").startswith(cls.__name__):
-                prop.remove(child)
-                number = ElementTree.SubElement(prop, "number")
-                number.text = str(sum(int(value.value) for value in values))
+        ours = cls.__name__ in _registered and (child.text or "").startswith(cls.__name__)
+        if ours and child.tag in ("set", "enum") and all(values):
+            prop.remove(child)
+            number = ElementTree.SubElement(prop, "number")
+            number.text = str(sum(int(value.value) for value in values))
 
 
 def _take_connections(root: ElementTree.Element) -> list[dict[str, str]]:

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import slicer
 import vtk
 from PIL import Image
 from vtk.util.numpy_support import vtk_to_numpy
-
-import slicer
 
 ORIENTATIONS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
 _MANAGERS_2D = ("vtkMRMLSegmentationsDisplayableManager2D",)

@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from SlicerHost.fixtures import slicer_host  # noqa: E402, F401
+from SlicerHost.fixtures import slicer_host  # noqa: F401
 
 
 @pytest.fixture

@@ -50,8 +50,16 @@ def test_values_are_kept_as_slicer_keeps_them(make):
     node = parameters.parameterNode
     kept = {name: node.GetParameter(name) for name in node.GetParameterNames()}
     expected = {
-        "count": "3", "flag": "True", "device": "GPU", "folder": "/x/y", "names.len": "1",
-        "names.0": "liver", "table.0.0": "liver", "table.0.1": "7", "pair.0": "1", "maybe.0": "5",
+        "count": "3",
+        "flag": "True",
+        "device": "GPU",
+        "folder": "/x/y",
+        "names.len": "1",
+        "names.0": "liver",
+        "table.0.0": "liver",
+        "table.0.1": "7",
+        "pair.0": "1",
+        "maybe.0": "5",
     }
     assert expected.items() <= kept.items()
     assert node.GetNodeReferenceID("volume") == volume.GetID()
@@ -140,7 +148,9 @@ def test_parameters_survive_saving(make, tmp_path):
     slicer.util.saveScene(str(tmp_path / "scene.mrb"))
     slicer.mrmlScene.Clear(0)
     slicer.util.loadScene(str(tmp_path / "scene.mrb"))
-    again = make(type("Again", (), {"__annotations__": Settings.__annotations__}),
-                 slicer.util.getNode("Mine"))
+    again = make(
+        type("Again", (), {"__annotations__": Settings.__annotations__}),
+        slicer.util.getNode("Mine"),
+    )
     assert again.names == ["liver", "spleen"]
     assert again.device is Device.GPU

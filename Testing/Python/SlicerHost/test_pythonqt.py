@@ -135,7 +135,7 @@ def test_a_subclass_gets_qts_events_and_may_have_attributes(qt):
             super().__init__()
             self.closed = False
 
-        def closeEvent(self, event):  # noqa: N802
+        def closeEvent(self, event):
             self.closed = True
             event.accept()
 

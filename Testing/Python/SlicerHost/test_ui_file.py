@@ -64,7 +64,10 @@ def test_a_slot_for_a_derived_node_is_another_slot(slicer_host, tmp_path):
 
 
 def test_an_unknown_property_raises_unless_it_is_dynamic(slicer_host, tmp_path):
-    widget = '<widget class="QPushButton" name="b"><property name="{}"{}><string>x</string></property></widget>'
+    widget = (
+        '<widget class="QPushButton" name="b"><property name="{}"{}><string>x</string>'
+        "</property></widget>"
+    )
     with pytest.raises(ValueError, match="no such property"):
         load(tmp_path, widget.format("SlicerParameterName", ""))
     root = load(tmp_path, widget.format("SlicerParameterName", ' stdset="0"'))

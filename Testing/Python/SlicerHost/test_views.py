@@ -6,9 +6,9 @@ from PIL import Image
 
 
 def test_segments_are_drawn_in_their_color_and_on_their_side(slicer_host, tmp_path):
+    import slicer
     import vtk
 
-    import slicer
     from SlicerHost.views import render_views
 
     array = np.full((20, 32, 32), 40, np.int16)
@@ -20,7 +20,10 @@ def test_segments_are_drawn_in_their_color_and_on_their_side(slicer_host, tmp_pa
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
     node.CreateDefaultDisplayNodes()
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
-    for name, color, side in (("red", (1, 0, 0), slice(4, 12)), ("green", (0, 1, 0), slice(20, 28))):
+    for name, color, side in (
+        ("red", (1, 0, 0), slice(4, 12)),
+        ("green", (0, 1, 0), slice(20, 28)),
+    ):
         segment = node.GetSegmentation().AddEmptySegment(name, name, color)
         mask = np.zeros(array.shape, np.uint8)
         mask[5:15, 10:22, side] = 1

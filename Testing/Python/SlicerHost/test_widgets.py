@@ -6,7 +6,6 @@ import pytest
 @pytest.fixture
 def widgets(slicer_host):
     import ctk
-
     import slicer
 
     return ctk, slicer

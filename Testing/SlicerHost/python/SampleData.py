@@ -16,17 +16,17 @@ class SampleDataSource:
 
     def __init__(
         self,
-        sampleName: str | None = None,  # noqa: N803
-        sampleDescription: str | None = None,  # noqa: N803
+        sampleName: str | None = None,
+        sampleDescription: str | None = None,
         uris: Any = None,
-        fileNames: Any = None,  # noqa: N803
-        nodeNames: Any = None,  # noqa: N803
+        fileNames: Any = None,
+        nodeNames: Any = None,
         checksums: Any = None,
-        loadFiles: Any = None,  # noqa: N803
-        customDownloader: Any = None,  # noqa: N803
-        thumbnailFileName: str | None = None,  # noqa: N803
-        loadFileTypes: Any = None,  # noqa: N803
-        loadFileProperties: Any = None,  # noqa: N803
+        loadFiles: Any = None,
+        customDownloader: Any = None,
+        thumbnailFileName: str | None = None,
+        loadFileTypes: Any = None,
+        loadFileProperties: Any = None,
     ) -> None:
         def as_list(value: Any) -> list[Any]:
             return list(value) if isinstance(value, (list, tuple)) else [value]
@@ -44,7 +44,9 @@ class SampleDataSource:
         self.thumbnailFileName = thumbnailFileName
         lengths = {len(self.uris), len(self.fileNames), len(self.nodeNames)}
         if len(lengths) > 1:
-            raise ValueError(f"Sample {sampleName!r}: uris, fileNames and nodeNames differ in number.")
+            raise ValueError(
+                f"Sample {sampleName!r}: uris, fileNames and nodeNames differ in number."
+            )
         if thumbnailFileName and not os.path.isfile(thumbnailFileName):
             raise ValueError(f"Sample {sampleName!r}: there is no thumbnail {thumbnailFileName}.")
 
@@ -62,24 +64,24 @@ class SampleDataLogic:
         return slicer.modules.sampleDataSources
 
     @staticmethod
-    def registerCustomSampleDataCategory(category: str, title: str) -> None:  # noqa: N802
+    def registerCustomSampleDataCategory(category: str, title: str) -> None:
         """Name a category for people."""
         _titles[category] = title
 
     @staticmethod
-    def registerCustomSampleDataSource(  # noqa: N802
+    def registerCustomSampleDataSource(
         category: str = "Custom",
-        sampleName: str | None = None,  # noqa: N803
+        sampleName: str | None = None,
         uris: Any = None,
-        fileNames: Any = None,  # noqa: N803
-        nodeNames: Any = None,  # noqa: N803
-        customDownloader: Any = None,  # noqa: N803
-        thumbnailFileName: str | None = None,  # noqa: N803
-        loadFileTypes: Any = None,  # noqa: N803
-        loadFiles: Any = None,  # noqa: N803
-        loadFileProperties: Any = None,  # noqa: N803
+        fileNames: Any = None,
+        nodeNames: Any = None,
+        customDownloader: Any = None,
+        thumbnailFileName: str | None = None,
+        loadFileTypes: Any = None,
+        loadFiles: Any = None,
+        loadFileProperties: Any = None,
         checksums: Any = None,
-        sampleDescription: str | None = None,  # noqa: N803
+        sampleDescription: str | None = None,
     ) -> None:
         """Register a sample, once."""
         source = SampleDataSource(
@@ -100,12 +102,12 @@ class SampleDataLogic:
             known.append(source)
 
     @staticmethod
-    def sampleDataSourcesByCategory(category: str | None = None) -> Any:  # noqa: N802
+    def sampleDataSourcesByCategory(category: str | None = None) -> Any:
         """Give the samples of a category, or all of them."""
         sources = SampleDataLogic._sources()
         return sources if category is None else sources.get(category, [])
 
-    def sourceForSampleName(self, sampleName: str) -> SampleDataSource | None:  # noqa: N802, N803
+    def sourceForSampleName(self, sampleName: str) -> SampleDataSource | None:
         """Give a sample by name."""
         for sources in self._sources().values():
             for source in sources:
@@ -113,11 +115,11 @@ class SampleDataLogic:
                     return source
         return None
 
-    def downloadSample(self, sampleName: str) -> Any:  # noqa: N802, N803
+    def downloadSample(self, sampleName: str) -> Any:
         """Fetch a sample and load its first node."""
         return self.downloadSamples(sampleName)[0]
 
-    def downloadSamples(self, sampleName: str) -> list[Any]:  # noqa: N802, N803
+    def downloadSamples(self, sampleName: str) -> list[Any]:
         """Fetch a sample and load its nodes; only ``file:`` addresses work in the host."""
         source = self.sourceForSampleName(sampleName)
         if source is None:
@@ -146,6 +148,6 @@ def _check(path: str, checksum: str | None) -> None:
         raise RuntimeError(f"{path} has checksum {found}, expected {digest}.")
 
 
-def downloadSample(sampleName: str) -> Any:  # noqa: N802, N803
+def downloadSample(sampleName: str) -> Any:
     """Fetch a sample and load its first node."""
     return SampleDataLogic().downloadSample(sampleName)

@@ -19,7 +19,9 @@ def to_python(value: Any) -> Any:
     """
     from SlicerHost.pythonqt.wrapper import wrap
 
-    if isinstance(value, enum.Enum) and type(value).__module__.startswith(("PySide6", "SlicerHost")):
+    if isinstance(value, enum.Enum) and type(value).__module__.startswith(
+        ("PySide6", "SlicerHost")
+    ):
         return EnumValue(value)
     if isinstance(value, shiboken6.Object):
         return wrap(value)

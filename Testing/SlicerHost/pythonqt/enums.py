@@ -22,10 +22,8 @@ class EnumValue(int):
 
     def _combined(self, other: Any, number: int) -> int:
         kind = type(self.native)
-        if isinstance(other, EnumValue) and isinstance(other.native, kind):
-            if issubclass(kind, enum.Flag):
-                return EnumValue(kind(number))
-        return number
+        same = isinstance(other, EnumValue) and isinstance(other.native, kind)
+        return EnumValue(kind(number)) if same and issubclass(kind, enum.Flag) else number
 
     def __or__(self, other: int) -> int:
         return self._combined(other, int(self) | int(other))

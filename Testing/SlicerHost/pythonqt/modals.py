@@ -77,7 +77,11 @@ def intercept(
         return NOT_MODAL
     text = " ".join(
         str(value)
-        for value in (dialog.windowTitle(), dialog.property("text"), dialog.property("informativeText"))
+        for value in (
+            dialog.windowTitle(),
+            dialog.property("text"),
+            dialog.property("informativeText"),
+        )
         if value
     )
     shown.append(text)

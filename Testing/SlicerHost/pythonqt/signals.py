@@ -104,9 +104,9 @@ def find_signature(native: QtCore.QObject, signature: str) -> str:
 
 def _default_signature(native: QtCore.QObject, name: str) -> str:
     for method in _methods(native):
-        if method.methodType() == QtCore.QMetaMethod.MethodType.Signal:
-            if _text(method.name()) == name:
-                return _text(method.methodSignature())
+        is_signal = method.methodType() == QtCore.QMetaMethod.MethodType.Signal
+        if is_signal and _text(method.name()) == name:
+            return _text(method.methodSignature())
     raise ValueError(f"{native.metaObject().className()} has no signal {name!r}.")
 
 

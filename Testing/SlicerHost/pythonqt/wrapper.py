@@ -6,7 +6,7 @@ import enum
 import json
 import weakref
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,17 @@ _MISSING: dict[str, set[str]] = {
 }
 # PythonQt's own methods of every wrapper, and those its decorators add to QObject.
 _OBJECT_METHODS = frozenset(
-    "parent setParent children findChild findChildren property setProperty tr metaObject".split()
+    [
+        "parent",
+        "setParent",
+        "children",
+        "findChild",
+        "findChildren",
+        "property",
+        "setProperty",
+        "tr",
+        "metaObject",
+    ]
 )
 _KEEP_NAMES = frozenset({"exec", "exec_"})
 
@@ -46,7 +56,7 @@ def is_stand_in(native_type: type) -> bool:
     return native_type.__module__.startswith("SlicerHost.")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _find(native_type: type, name: str) -> Any:
     """Give a class member PythonQt has, or None.
 
@@ -143,7 +153,9 @@ class Method:
         try:
             return to_python(self._function(*natives))
         except TypeError as error:
-            if getattr(self._function, "pythonqt_invokable", False) and "argument" not in str(error):
+            if getattr(self._function, "pythonqt_invokable", False) and "argument" not in str(
+                error
+            ):
                 raise
             raise ValueError(f"Called {where} with wrong arguments: {error}") from error
 
@@ -200,7 +212,9 @@ class InstanceWrapper(metaclass=ClassWrapper):
         try:
             native = native_type(*natives)
         except TypeError as error:
-            raise ValueError(f"Called {type(self).__name__}() with wrong arguments: {error}") from error
+            raise ValueError(
+                f"Called {type(self).__name__}() with wrong arguments: {error}"
+            ) from error
         except NotImplementedError as error:
             raise ValueError(f"No constructors available for {type(self).__name__}") from error
         object.__setattr__(self, "_native", native)
@@ -215,7 +229,7 @@ class InstanceWrapper(metaclass=ClassWrapper):
             raise ValueError(f"The C++ object of this {type(self).__name__} was destroyed.")
         return native
 
-    def className(self) -> str:  # noqa: N802 - PythonQt's name
+    def className(self) -> str:
         """Give the name of the Qt class."""
         return type(self)._native_type.__name__
 
@@ -299,10 +313,7 @@ class InstanceWrapper(metaclass=ClassWrapper):
 
 
 def _bound(native: Any, name: str) -> Callable[..., Any]:
-    if name in _KEEP_NAMES:
-        function = getattr(native, "exec")  # noqa: B009
-    else:
-        function = getattr(native, name)
+    function = getattr(native, "exec" if name in _KEEP_NAMES else name)
     if isinstance(native, QtCore.QByteArray) and name == "data":
         return lambda: bytes(function())
     return Method(name, function, type(native))

@@ -16,10 +16,10 @@ _CHECKED = QtCore.Qt.CheckState.Checked
 _ROLE = QtCore.Qt.ItemDataRole.CheckStateRole
 
 
-class ctkCheckableComboBox(QtWidgets.QComboBox):  # noqa: N801
+class ctkCheckableComboBox(QtWidgets.QComboBox):
     """A combo box whose items have check marks."""
 
-    checkedIndexesChanged = QtCore.Signal()  # noqa: N815
+    checkedIndexesChanged = QtCore.Signal()
 
     def __init__(self, parent: QtWidgets.QWidget | None = None):
         super().__init__(parent)
@@ -52,45 +52,43 @@ class ctkCheckableComboBox(QtWidgets.QComboBox):  # noqa: N801
         return [self.model().index(row, 0) for row in range(self.count())]
 
     @invokable
-    def checkableModel(self) -> QtCore.QAbstractItemModel:  # noqa: N802
+    def checkableModel(self) -> QtCore.QAbstractItemModel:
         """Give the model that holds the check marks."""
         return self.model()
 
     @invokable
-    def setCheckableModel(self, model: QtCore.QAbstractItemModel) -> None:  # noqa: N802
+    def setCheckableModel(self, model: QtCore.QAbstractItemModel) -> None:
         """Use another model."""
         self.setModel(model)
         self._prepare()
 
     @invokable
-    def checkedIndexes(self) -> list[QtCore.QModelIndex]:  # noqa: N802
+    def checkedIndexes(self) -> list[QtCore.QModelIndex]:
         """Give the indexes of the checked items."""
         return [index for index in self._indexes() if self.checkState(index) == _CHECKED]
 
     @invokable
-    def allChecked(self) -> bool:  # noqa: N802
+    def allChecked(self) -> bool:
         """Tell whether every item is checked."""
         return len(self.checkedIndexes()) == self.count()
 
     @invokable
-    def noneChecked(self) -> bool:  # noqa: N802
+    def noneChecked(self) -> bool:
         """Tell whether no item is checked."""
         return not self.checkedIndexes()
 
     @invokable
-    def setCheckState(  # noqa: N802
-        self, index: QtCore.QModelIndex, state: QtCore.Qt.CheckState
-    ) -> None:
+    def setCheckState(self, index: QtCore.QModelIndex, state: QtCore.Qt.CheckState) -> None:
         """Check or uncheck an item."""
         self.model().setData(index, state, _ROLE)
 
     @invokable
-    def checkState(self, index: QtCore.QModelIndex) -> QtCore.Qt.CheckState:  # noqa: N802
+    def checkState(self, index: QtCore.QModelIndex) -> QtCore.Qt.CheckState:
         """Give the check mark of an item."""
         state = self.model().data(index, _ROLE)
         return QtCore.Qt.CheckState(state if state is not None else 0)
 
-    def eventFilter(self, watched: QtCore.QObject, event: QtCore.QEvent) -> bool:  # noqa: N802
+    def eventFilter(self, watched: QtCore.QObject, event: QtCore.QEvent) -> bool:
         """A click in the list turns the check mark and leaves the list open."""
         if event.type() == QtCore.QEvent.Type.MouseButtonRelease:
             index = self.view().indexAt(event.position().toPoint())
@@ -101,7 +99,7 @@ class ctkCheckableComboBox(QtWidgets.QComboBox):  # noqa: N801
                 return True
         return super().eventFilter(watched, event)
 
-    def paintEvent(self, event: QtGui.QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QtGui.QPaintEvent) -> None:
         """Show the checked items' names in the closed box."""
         painter = QtWidgets.QStylePainter(self)
         option = QtWidgets.QStyleOptionComboBox()
@@ -114,12 +112,12 @@ class ctkCheckableComboBox(QtWidgets.QComboBox):  # noqa: N801
         painter.drawControl(QtWidgets.QStyle.ControlElement.CE_ComboBoxLabel, option)
 
 
-class ctkDoubleSpinBox(QtWidgets.QWidget):  # noqa: N801
+class ctkDoubleSpinBox(QtWidgets.QWidget):
     """A spin box for real numbers."""
 
-    valueChanged = QtCore.Signal(float)  # noqa: N815
-    decimalsChanged = QtCore.Signal(int)  # noqa: N815
-    editingFinished = QtCore.Signal()  # noqa: N815
+    valueChanged = QtCore.Signal(float)
+    decimalsChanged = QtCore.Signal(int)
+    editingFinished = QtCore.Signal()
 
     def __init__(self, parent: QtWidgets.QWidget | None = None):
         super().__init__(parent)
@@ -131,35 +129,31 @@ class ctkDoubleSpinBox(QtWidgets.QWidget):  # noqa: N801
         self._box.editingFinished.connect(self.editingFinished)
 
     @invokable
-    def setValue(self, value: float) -> None:  # noqa: N802
+    def setValue(self, value: float) -> None:
         """Set the value."""
         self._box.setValue(value)
 
     @invokable
-    def setDecimals(self, decimals: int) -> None:  # noqa: N802
+    def setDecimals(self, decimals: int) -> None:
         """Set how many digits follow the point."""
         self._box.setDecimals(decimals)
         self.decimalsChanged.emit(decimals)
 
     value = QtCore.Property(float, lambda s: s._box.value(), setValue, notify=valueChanged)
     decimals = QtCore.Property(int, lambda s: s._box.decimals(), setDecimals)
-    minimum = QtCore.Property(
-        float, lambda s: s._box.minimum(), lambda s, v: s._box.setMinimum(v)
-    )
-    maximum = QtCore.Property(
-        float, lambda s: s._box.maximum(), lambda s, v: s._box.setMaximum(v)
-    )
-    singleStep = QtCore.Property(  # noqa: N815
+    minimum = QtCore.Property(float, lambda s: s._box.minimum(), lambda s, v: s._box.setMinimum(v))
+    maximum = QtCore.Property(float, lambda s: s._box.maximum(), lambda s, v: s._box.setMaximum(v))
+    singleStep = QtCore.Property(
         float, lambda s: s._box.singleStep(), lambda s, v: s._box.setSingleStep(v)
     )
     prefix = QtCore.Property(str, lambda s: s._box.prefix(), lambda s, v: s._box.setPrefix(v))
     suffix = QtCore.Property(str, lambda s: s._box.suffix(), lambda s, v: s._box.setSuffix(v))
 
 
-class ctkDoubleSlider(QtWidgets.QWidget):  # noqa: N801
+class ctkDoubleSlider(QtWidgets.QWidget):
     """A slider for real numbers."""
 
-    valueChanged = QtCore.Signal(float)  # noqa: N815
+    valueChanged = QtCore.Signal(float)
     _STEPS = 1000
 
     def __init__(self, parent: QtWidgets.QWidget | None = None):
@@ -181,7 +175,7 @@ class ctkDoubleSlider(QtWidgets.QWidget):  # noqa: N801
         self.setValue(self._value)
 
     @invokable
-    def setValue(self, value: float) -> None:  # noqa: N802
+    def setValue(self, value: float) -> None:
         """Set the value, kept within the range."""
         low, high = self.property("minimum"), self.property("maximum")
         value = min(max(float(value), low), high)
@@ -194,16 +188,16 @@ class ctkDoubleSlider(QtWidgets.QWidget):  # noqa: N801
     value = QtCore.Property(float, lambda s: s._value, setValue, notify=valueChanged)
     minimum = stored(float, "minimum", 0.0, then="_range_changed")
     maximum = stored(float, "maximum", 99.0, then="_range_changed")
-    singleStep = stored(float, "singleStep", 1.0)  # noqa: N815
-    pageStep = stored(float, "pageStep", 10.0)  # noqa: N815
+    singleStep = stored(float, "singleStep", 1.0)
+    pageStep = stored(float, "pageStep", 10.0)
 
 
-class ctkSliderWidget(QtWidgets.QWidget):  # noqa: N801
+class ctkSliderWidget(QtWidgets.QWidget):
     """A slider with a spin box beside it."""
 
-    valueChanged = QtCore.Signal(float)  # noqa: N815
-    valueIsChanging = QtCore.Signal(float)  # noqa: N815
-    decimalsChanged = QtCore.Signal(int)  # noqa: N815
+    valueChanged = QtCore.Signal(float)
+    valueIsChanging = QtCore.Signal(float)
+    decimalsChanged = QtCore.Signal(int)
 
     def __init__(self, parent: QtWidgets.QWidget | None = None):
         super().__init__(parent)
@@ -218,12 +212,12 @@ class ctkSliderWidget(QtWidgets.QWidget):  # noqa: N801
         self._box.valueChanged.connect(self.valueChanged)
 
     @invokable
-    def setValue(self, value: float) -> None:  # noqa: N802
+    def setValue(self, value: float) -> None:
         """Set the value."""
         self._box.setValue(value)
 
     @invokable
-    def setDecimals(self, decimals: int) -> None:  # noqa: N802
+    def setDecimals(self, decimals: int) -> None:
         """Set how many digits follow the point."""
         self._box.setDecimals(decimals)
         self.decimalsChanged.emit(decimals)
@@ -240,10 +234,10 @@ class ctkSliderWidget(QtWidgets.QWidget):  # noqa: N801
     maximum = QtCore.Property(
         float, lambda s: s._box.property("maximum"), lambda s, v: s._set_both("maximum", v)
     )
-    singleStep = QtCore.Property(  # noqa: N815
+    singleStep = QtCore.Property(
         float, lambda s: s._box.property("singleStep"), lambda s, v: s._set_both("singleStep", v)
     )
-    pageStep = stored(float, "pageStep", 10.0)  # noqa: N815
+    pageStep = stored(float, "pageStep", 10.0)
     prefix = QtCore.Property(
         str, lambda s: s._box.property("prefix"), lambda s, v: s._box.setProperty("prefix", v)
     )
@@ -252,11 +246,11 @@ class ctkSliderWidget(QtWidgets.QWidget):  # noqa: N801
     )
 
 
-class ctkDirectoryButton(QtWidgets.QWidget):  # noqa: N801
+class ctkDirectoryButton(QtWidgets.QWidget):
     """A button that shows and chooses a folder."""
 
-    directoryChanged = QtCore.Signal(str)  # noqa: N815
-    directorySelected = QtCore.Signal(str)  # noqa: N815
+    directoryChanged = QtCore.Signal(str)
+    directorySelected = QtCore.Signal(str)
 
     def __init__(
         self, directory: str | QtWidgets.QWidget = "", parent: QtWidgets.QWidget | None = None
@@ -305,11 +299,11 @@ class ctkDirectoryButton(QtWidgets.QWidget):  # noqa: N801
         self._refresh()
 
 
-class ctkPathLineEdit(QtWidgets.QWidget):  # noqa: N801
+class ctkPathLineEdit(QtWidgets.QWidget):
     """A line for a path, with a browse button and a history."""
 
-    validInputChanged = QtCore.Signal(bool)  # noqa: N815
-    currentPathChanged = QtCore.Signal(str)  # noqa: N815
+    validInputChanged = QtCore.Signal(bool)
+    currentPathChanged = QtCore.Signal(str)
 
     class Filter(enum.IntFlag):
         """What kind of path is looked for."""
@@ -344,12 +338,12 @@ class ctkPathLineEdit(QtWidgets.QWidget):  # noqa: N801
         self._browse.clicked.connect(self.browse)
 
     @invokable
-    def comboBox(self) -> QtWidgets.QComboBox:  # noqa: N802
+    def comboBox(self) -> QtWidgets.QComboBox:
         """Give the box that holds the history."""
         return self._combo
 
     @invokable
-    def setCurrentPath(self, path: str) -> None:  # noqa: N802
+    def setCurrentPath(self, path: str) -> None:
         """Set the path."""
         if path != self._combo.currentText():
             self._combo.setEditText(path)
@@ -368,7 +362,7 @@ class ctkPathLineEdit(QtWidgets.QWidget):  # noqa: N801
             self.setCurrentPath(chosen)
 
     @invokable
-    def addCurrentPathToHistory(self) -> None:  # noqa: N802
+    def addCurrentPathToHistory(self) -> None:
         """Keep the path for the next time."""
         path = self._combo.currentText()
         if path and self._combo.findText(path) < 0:
@@ -376,15 +370,13 @@ class ctkPathLineEdit(QtWidgets.QWidget):  # noqa: N801
             self._combo.setEditText(path)
 
     @invokable
-    def retrieveHistory(self) -> None:  # noqa: N802
+    def retrieveHistory(self) -> None:
         """The history lives only as long as the host."""
 
-    currentPath = QtCore.Property(  # noqa: N815
-        str, lambda s: s._combo.currentText(), setCurrentPath
-    )
+    currentPath = QtCore.Property(str, lambda s: s._combo.currentText(), setCurrentPath)
     filters = stored(int, "filters", 0x7)
     label = stored(str, "label", "")
-    settingKey = stored(str, "settingKey", "")  # noqa: N815
-    nameFilters = stored("QStringList", "nameFilters", [])  # noqa: N815
-    showBrowseButton = stored(bool, "showBrowseButton", True)  # noqa: N815
-    showHistoryButton = stored(bool, "showHistoryButton", True)  # noqa: N815
+    settingKey = stored(str, "settingKey", "")
+    nameFilters = stored("QStringList", "nameFilters", [])
+    showBrowseButton = stored(bool, "showBrowseButton", True)
+    showHistoryButton = stored(bool, "showHistoryButton", True)

@@ -8,10 +8,10 @@ from SlicerHost.pythonqt.wrapper import invokable
 from SlicerHost.widgets.declaring import stored
 
 
-class ctkCollapsibleButton(QtWidgets.QAbstractButton):  # noqa: N801
+class ctkCollapsibleButton(QtWidgets.QAbstractButton):
     """A section with a title bar that folds its children away."""
 
-    contentsCollapsed = QtCore.Signal(bool)  # noqa: N815
+    contentsCollapsed = QtCore.Signal(bool)
 
     def __init__(self, text: str | QtWidgets.QWidget = "", parent: QtWidgets.QWidget | None = None):
         if not isinstance(text, str):
@@ -49,11 +49,11 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):  # noqa: N801
 
     collapsed = QtCore.Property(bool, _get_collapsed, _set_collapsed, notify=contentsCollapsed)
     flat = stored(bool, "flat", False)
-    collapsedHeight = stored(int, "collapsedHeight", 10)  # noqa: N815
-    contentsLineWidth = stored(int, "contentsLineWidth", 1)  # noqa: N815
-    contentsMidLineWidth = stored(int, "contentsMidLineWidth", 0)  # noqa: N815
+    collapsedHeight = stored(int, "collapsedHeight", 10)
+    contentsLineWidth = stored(int, "contentsLineWidth", 1)
+    contentsMidLineWidth = stored(int, "contentsMidLineWidth", 0)
 
-    def sizeHint(self) -> QtCore.QSize:  # noqa: N802
+    def sizeHint(self) -> QtCore.QSize:
         """Give the title bar's size plus the contents'."""
         layout = self.layout()
         width = self.fontMetrics().horizontalAdvance(self.text()) + 40
@@ -61,18 +61,18 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):  # noqa: N801
             return layout.sizeHint().expandedTo(QtCore.QSize(width, 0))
         return QtCore.QSize(width, self._title_height())
 
-    def minimumSizeHint(self) -> QtCore.QSize:  # noqa: N802
+    def minimumSizeHint(self) -> QtCore.QSize:
         """Give the size below which the contents would be cut."""
         layout = self.layout()
         if layout is not None and self.isChecked():
             return layout.minimumSize()
         return QtCore.QSize(40, self._title_height())
 
-    def hitButton(self, position: QtCore.QPoint) -> bool:  # noqa: N802
+    def hitButton(self, position: QtCore.QPoint) -> bool:
         """Only the title bar folds."""
         return position.y() < self._title_height()
 
-    def paintEvent(self, event: QtGui.QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QtGui.QPaintEvent) -> None:
         """Draw the title bar, its arrow and the frame of the contents."""
         painter = QtWidgets.QStylePainter(self)
         bar = QtCore.QRect(0, 0, self.width(), self._title_height() - 2)
@@ -93,7 +93,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):  # noqa: N801
             painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
 
 
-class ctkCollapsibleGroupBox(QtWidgets.QGroupBox):  # noqa: N801
+class ctkCollapsibleGroupBox(QtWidgets.QGroupBox):
     """A group box whose check mark folds it."""
 
     def __init__(
@@ -113,57 +113,55 @@ class ctkCollapsibleGroupBox(QtWidgets.QGroupBox):  # noqa: N801
     collapsed = QtCore.Property(
         bool, lambda self: not self.isChecked(), lambda self, on: self.setChecked(not on)
     )
-    collapsedHeight = stored(int, "collapsedHeight", 14)  # noqa: N815
+    collapsedHeight = stored(int, "collapsedHeight", 14)
 
 
-class ctkCheckBox(QtWidgets.QCheckBox):  # noqa: N801
+class ctkCheckBox(QtWidgets.QCheckBox):
     """A check box with an icon of its own."""
 
-    indicatorIcon = stored(QtGui.QIcon, "indicatorIcon", None)  # noqa: N815
+    indicatorIcon = stored(QtGui.QIcon, "indicatorIcon", None)
 
 
-class ctkComboBox(QtWidgets.QComboBox):  # noqa: N801
+class ctkComboBox(QtWidgets.QComboBox):
     """A combo box with a text for no choice and control over the mouse wheel."""
 
-    defaultText = stored(str, "defaultText", "")  # noqa: N815
-    forceDefault = stored(bool, "forceDefault", False)  # noqa: N815
+    defaultText = stored(str, "defaultText", "")
+    forceDefault = stored(bool, "forceDefault", False)
 
     def _get_data(self) -> str:
         return str(self.currentData() or "")
 
     @invokable
-    def setCurrentUserDataAsString(self, text: str) -> None:  # noqa: N802
+    def setCurrentUserDataAsString(self, text: str) -> None:
         """Choose the item whose user data reads like this."""
         for index in range(self.count()):
             if str(self.itemData(index)) == text:
                 self.setCurrentIndex(index)
                 return
 
-    currentUserDataAsString = QtCore.Property(str, _get_data, setCurrentUserDataAsString)  # noqa: N815
+    currentUserDataAsString = QtCore.Property(str, _get_data, setCurrentUserDataAsString)
 
 
-class ctkPushButton(QtWidgets.QPushButton):  # noqa: N801
+class ctkPushButton(QtWidgets.QPushButton):
     """A push button."""
 
 
 class ctkCheckablePushButton(ctkPushButton):
     """A push button with a check box inside."""
 
-    checkBoxToggled = QtCore.Signal(bool)  # noqa: N815
-    checkBoxControlsButton = stored(bool, "checkBoxControlsButton", True)  # noqa: N815
-    checkBoxControlsButtonToggleState = stored(  # noqa: N815
-        bool, "checkBoxControlsButtonToggleState", False
-    )
-    checkBoxUserCheckable = stored(bool, "checkBoxUserCheckable", True)  # noqa: N815
+    checkBoxToggled = QtCore.Signal(bool)
+    checkBoxControlsButton = stored(bool, "checkBoxControlsButton", True)
+    checkBoxControlsButtonToggleState = stored(bool, "checkBoxControlsButtonToggleState", False)
+    checkBoxUserCheckable = stored(bool, "checkBoxUserCheckable", True)
 
 
-class ctkMenuButton(QtWidgets.QPushButton):  # noqa: N801
+class ctkMenuButton(QtWidgets.QPushButton):
     """A push button with a separate drop-down area."""
 
 
-class ctkMessageBox(QtWidgets.QMessageBox):  # noqa: N801
+class ctkMessageBox(QtWidgets.QMessageBox):
     """A message box that can be told not to come again."""
 
-    dontShowAgain = stored(bool, "dontShowAgain", False)  # noqa: N815
-    dontShowAgainVisible = stored(bool, "dontShowAgainVisible", False)  # noqa: N815
-    dontShowAgainSettingsKey = stored(str, "dontShowAgainSettingsKey", "")  # noqa: N815
+    dontShowAgain = stored(bool, "dontShowAgain", False)
+    dontShowAgainVisible = stored(bool, "dontShowAgainVisible", False)
+    dontShowAgainSettingsKey = stored(str, "dontShowAgainSettingsKey", "")

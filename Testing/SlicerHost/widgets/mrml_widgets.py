@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import slicer
 import vtk
 from PySide6 import QtCore, QtGui, QtWidgets
 
-import slicer
 from SlicerHost.pythonqt.wrapper import invokable
-from SlicerHost.widgets.ctk_widgets import ctkMenuButton
 from SlicerHost.widgets.ctk_values import ctkDoubleSpinBox, ctkSliderWidget
+from SlicerHost.widgets.ctk_widgets import ctkMenuButton
 from SlicerHost.widgets.declaring import stored
 from SlicerHost.widgets.mrml_observing import Observers
 
 
-class qMRMLWidget(QtWidgets.QWidget):  # noqa: N801
+class qMRMLWidget(QtWidgets.QWidget):
     """A widget that knows the scene and passes it on."""
 
-    mrmlSceneChanged = QtCore.Signal(object)  # noqa: N815
+    mrmlSceneChanged = QtCore.Signal(object)
     cpp_signals = {"mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged"}
     cpp_slots = {"setMRMLScene": ["setMRMLScene(vtkMRMLScene*)"]}
 
@@ -27,41 +27,41 @@ class qMRMLWidget(QtWidgets.QWidget):  # noqa: N801
         self._scene: Any = None
 
     @invokable
-    def mrmlScene(self) -> Any:  # noqa: N802
+    def mrmlScene(self) -> Any:
         """Give the scene."""
         return self._scene
 
     @invokable
-    def setMRMLScene(self, scene: Any) -> None:  # noqa: N802
+    def setMRMLScene(self, scene: Any) -> None:
         """Set the scene and tell the widgets connected to it."""
         if scene is not self._scene:
             self._scene = scene
             self.mrmlSceneChanged.emit(scene)
 
 
-class qMRMLSliderWidget(ctkSliderWidget):  # noqa: N801
+class qMRMLSliderWidget(ctkSliderWidget):
     """A slider that knows the scene; units are not modelled."""
 
     cpp_slots = {"setMRMLScene": ["setMRMLScene(vtkMRMLScene*)"]}
     quantity = stored(str, "quantity", "")
 
     @invokable
-    def setMRMLScene(self, scene: Any) -> None:  # noqa: N802
+    def setMRMLScene(self, scene: Any) -> None:
         """Take the scene."""
 
 
-class qMRMLSpinBox(ctkDoubleSpinBox):  # noqa: N801
+class qMRMLSpinBox(ctkDoubleSpinBox):
     """A spin box that knows the scene; units are not modelled."""
 
     cpp_slots = {"setMRMLScene": ["setMRMLScene(vtkMRMLScene*)"]}
     quantity = stored(str, "quantity", "")
 
     @invokable
-    def setMRMLScene(self, scene: Any) -> None:  # noqa: N802
+    def setMRMLScene(self, scene: Any) -> None:
         """Take the scene."""
 
 
-class qMRMLSegmentationShow3DButton(ctkMenuButton):  # noqa: N801
+class qMRMLSegmentationShow3DButton(ctkMenuButton):
     """Makes and shows the closed surface of a segmentation, or takes it away."""
 
     cpp_slots = {"setSegmentationNode": ["setSegmentationNode(vtkMRMLSegmentationNode*)"]}
@@ -78,17 +78,19 @@ class qMRMLSegmentationShow3DButton(ctkMenuButton):  # noqa: N801
         self.clicked.connect(self._on_clicked)
 
     @invokable
-    def segmentationNode(self) -> Any:  # noqa: N802
+    def segmentationNode(self) -> Any:
         """Give the segmentation."""
         return self._node
 
     @invokable
-    def setSegmentationNode(self, node: Any) -> None:  # noqa: N802
+    def setSegmentationNode(self, node: Any) -> None:
         """Set the segmentation."""
         self._observers.clear()
         self._node = node
         if node is not None:
-            self._observers.add(node, slicer.vtkMRMLDisplayableNode.DisplayModifiedEvent, "_refresh")
+            self._observers.add(
+                node, slicer.vtkMRMLDisplayableNode.DisplayModifiedEvent, "_refresh"
+            )
             self._observers.add(
                 node.GetSegmentation(),
                 slicer.vtkSegmentation.ContainedRepresentationNamesModified,
@@ -125,11 +127,11 @@ class qMRMLSegmentationShow3DButton(ctkMenuButton):  # noqa: N801
         self._refresh()
 
 
-class qMRMLTableView(QtWidgets.QTableView):  # noqa: N801
+class qMRMLTableView(QtWidgets.QTableView):
     """Shows a table node."""
 
-    mrmlSceneChanged = QtCore.Signal(object)  # noqa: N815
-    selectionChangedSignal = QtCore.Signal()  # noqa: N815
+    mrmlSceneChanged = QtCore.Signal(object)
+    selectionChangedSignal = QtCore.Signal()
     cpp_signals = {
         "mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged",
         "selectionChanged()": "selectionChangedSignal",
@@ -143,8 +145,8 @@ class qMRMLTableView(QtWidgets.QTableView):  # noqa: N801
     }
 
     transposed = stored(bool, "transposed", False, then="_on_option")
-    firstRowLocked = stored(bool, "firstRowLocked", False, then="_on_option")  # noqa: N815
-    firstColumnLocked = stored(bool, "firstColumnLocked", False, then="_on_option")  # noqa: N815
+    firstRowLocked = stored(bool, "firstRowLocked", False, then="_on_option")
+    firstColumnLocked = stored(bool, "firstColumnLocked", False, then="_on_option")
 
     def __init__(self, parent: QtWidgets.QWidget | None = None):
         super().__init__(parent)
@@ -157,12 +159,12 @@ class qMRMLTableView(QtWidgets.QTableView):  # noqa: N801
         self._refresh()
 
     @invokable
-    def mrmlScene(self) -> Any:  # noqa: N802
+    def mrmlScene(self) -> Any:
         """Give the scene."""
         return self._scene
 
     @invokable
-    def setMRMLScene(self, scene: Any) -> None:  # noqa: N802
+    def setMRMLScene(self, scene: Any) -> None:
         """Set the scene; another scene forgets the table."""
         if scene is not self._scene:
             self._scene = scene
@@ -170,12 +172,12 @@ class qMRMLTableView(QtWidgets.QTableView):  # noqa: N801
             self.mrmlSceneChanged.emit(scene)
 
     @invokable
-    def mrmlTableNode(self) -> Any:  # noqa: N802
+    def mrmlTableNode(self) -> Any:
         """Give the table node."""
         return self._node
 
     @invokable
-    def setMRMLTableNode(self, node: Any) -> None:  # noqa: N802
+    def setMRMLTableNode(self, node: Any) -> None:
         """Show another table node."""
         self._observers.clear()
         self._node = node
@@ -184,7 +186,7 @@ class qMRMLTableView(QtWidgets.QTableView):  # noqa: N801
         self._refresh()
 
     @invokable
-    def tableModel(self) -> QtGui.QStandardItemModel:  # noqa: N802
+    def tableModel(self) -> QtGui.QStandardItemModel:
         """Give the model the view shows."""
         return self.model()
 
@@ -215,22 +217,22 @@ class qMRMLTableView(QtWidgets.QTableView):  # noqa: N801
 class qMRMLSegmentsTableView(qMRMLWidget):
     """Lists the segments of a segmentation with color and visibility."""
 
-    selectionChanged = QtCore.Signal(QtCore.QItemSelection, QtCore.QItemSelection)  # noqa: N815
+    selectionChanged = QtCore.Signal(QtCore.QItemSelection, QtCore.QItemSelection)
     cpp_slots = {
         "setMRMLScene": ["setMRMLScene(vtkMRMLScene*)"],
         "setSegmentationNode": ["setSegmentationNode(vtkMRMLNode*)"],
     }
 
-    headerVisible = stored(bool, "headerVisible", True, then="_on_option")  # noqa: N815
-    readOnly = stored(bool, "readOnly", False)  # noqa: N815
-    selectionMode = stored(int, "selectionMode", 3)  # noqa: N815
-    opacityColumnVisible = stored(bool, "opacityColumnVisible", True)  # noqa: N815
-    colorColumnVisible = stored(bool, "colorColumnVisible", True)  # noqa: N815
-    visibilityColumnVisible = stored(bool, "visibilityColumnVisible", True)  # noqa: N815
-    statusColumnVisible = stored(bool, "statusColumnVisible", True)  # noqa: N815
-    layerColumnVisible = stored(bool, "layerColumnVisible", False)  # noqa: N815
-    filterBarVisible = stored(bool, "filterBarVisible", False)  # noqa: N815
-    segmentCount = QtCore.Property(int, lambda self: self._table.rowCount())  # noqa: N815
+    headerVisible = stored(bool, "headerVisible", True, then="_on_option")
+    readOnly = stored(bool, "readOnly", False)
+    selectionMode = stored(int, "selectionMode", 3)
+    opacityColumnVisible = stored(bool, "opacityColumnVisible", True)
+    colorColumnVisible = stored(bool, "colorColumnVisible", True)
+    visibilityColumnVisible = stored(bool, "visibilityColumnVisible", True)
+    statusColumnVisible = stored(bool, "statusColumnVisible", True)
+    layerColumnVisible = stored(bool, "layerColumnVisible", False)
+    filterBarVisible = stored(bool, "filterBarVisible", False)
+    segmentCount = QtCore.Property(int, lambda self: self._table.rowCount())
 
     def __init__(self, parent: QtWidgets.QWidget | None = None):
         super().__init__(parent)
@@ -250,12 +252,12 @@ class qMRMLSegmentsTableView(qMRMLWidget):
         self._table.horizontalHeader().setVisible(visible)
 
     @invokable
-    def segmentationNode(self) -> Any:  # noqa: N802
+    def segmentationNode(self) -> Any:
         """Give the segmentation."""
         return self._node
 
     @invokable
-    def setSegmentationNode(self, node: Any) -> None:  # noqa: N802
+    def setSegmentationNode(self, node: Any) -> None:
         """Show another segmentation."""
         self._observers.clear()
         self._node = node
@@ -267,13 +269,13 @@ class qMRMLSegmentsTableView(qMRMLWidget):
         self._refresh()
 
     @invokable
-    def selectedSegmentIDs(self) -> list[str]:  # noqa: N802
+    def selectedSegmentIDs(self) -> list[str]:
         """Give the ids of the selected segments."""
         rows = sorted({index.row() for index in self._table.selectedIndexes()})
         return [self.segmentIDForRow(row) for row in rows]
 
     @invokable
-    def setSelectedSegmentIDs(self, ids: list[str]) -> None:  # noqa: N802
+    def setSelectedSegmentIDs(self, ids: list[str]) -> None:
         """Select segments."""
         self._table.clearSelection()
         for row in range(self._table.rowCount()):
@@ -281,7 +283,7 @@ class qMRMLSegmentsTableView(qMRMLWidget):
                 self._table.selectRow(row)
 
     @invokable
-    def segmentIDForRow(self, row: int) -> str:  # noqa: N802
+    def segmentIDForRow(self, row: int) -> str:
         """Give the id of the segment in a row."""
         return self._table.item(row, 2).data(QtCore.Qt.ItemDataRole.UserRole)
 

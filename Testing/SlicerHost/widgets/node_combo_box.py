@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+import slicer
 import vtk
 from PySide6 import QtCore, QtWidgets
 
-import slicer
 from SlicerHost.pythonqt.wrapper import invokable
 from SlicerHost.widgets.declaring import stored
 from SlicerHost.widgets.mrml_observing import Observers
 
 
-class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
+class qMRMLNodeComboBox(QtWidgets.QWidget):
     """Chooses one node of given classes; can make, rename and remove nodes."""
 
-    currentNodeChanged = QtCore.Signal(object)  # noqa: N815
-    currentNodeValid = QtCore.Signal(bool)  # noqa: N815
-    currentNodeIDChanged = QtCore.Signal(str)  # noqa: N815
-    nodeActivated = QtCore.Signal(object)  # noqa: N815
-    nodeAdded = QtCore.Signal(object)  # noqa: N815
-    nodeAddedByUser = QtCore.Signal(object)  # noqa: N815
-    nodeAboutToBeRemoved = QtCore.Signal(object)  # noqa: N815
-    nodeAboutToBeEdited = QtCore.Signal(object)  # noqa: N815
-    currentNodeRenamed = QtCore.Signal(str)  # noqa: N815
+    currentNodeChanged = QtCore.Signal(object)
+    currentNodeValid = QtCore.Signal(bool)
+    currentNodeIDChanged = QtCore.Signal(str)
+    nodeActivated = QtCore.Signal(object)
+    nodeAdded = QtCore.Signal(object)
+    nodeAddedByUser = QtCore.Signal(object)
+    nodeAboutToBeRemoved = QtCore.Signal(object)
+    nodeAboutToBeEdited = QtCore.Signal(object)
+    currentNodeRenamed = QtCore.Signal(str)
     cpp_signals = {
         "currentNodeChanged(vtkMRMLNode*)": "currentNodeChanged",
         "currentNodeChanged(bool)": "currentNodeValid",
@@ -40,21 +40,19 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
         "setCurrentNode": ["setCurrentNode(vtkMRMLNode*)", "setCurrentNode(QString)"],
     }
 
-    nodeTypes = stored("QStringList", "nodeTypes", [], then="_on_option")  # noqa: N815
-    showHidden = stored(bool, "showHidden", False, then="_on_option")  # noqa: N815
-    showChildNodeTypes = stored(bool, "showChildNodeTypes", True, then="_on_option")  # noqa: N815
-    hideChildNodeTypes = stored(  # noqa: N815
-        "QStringList", "hideChildNodeTypes", [], then="_on_option"
-    )
-    baseName = stored(str, "baseName", "")  # noqa: N815
-    noneEnabled = stored(bool, "noneEnabled", False, then="_on_option")  # noqa: N815
-    addEnabled = stored(bool, "addEnabled", True, then="_on_option")  # noqa: N815
-    removeEnabled = stored(bool, "removeEnabled", True, then="_on_option")  # noqa: N815
-    editEnabled = stored(bool, "editEnabled", False, then="_on_option")  # noqa: N815
-    renameEnabled = stored(bool, "renameEnabled", False, then="_on_option")  # noqa: N815
-    selectNodeUponCreation = stored(bool, "selectNodeUponCreation", True)  # noqa: N815
-    noneDisplay = stored(str, "noneDisplay", "None", then="_on_option")  # noqa: N815
-    interactionNodeSingletonTag = stored(str, "interactionNodeSingletonTag", "")  # noqa: N815
+    nodeTypes = stored("QStringList", "nodeTypes", [], then="_on_option")
+    showHidden = stored(bool, "showHidden", False, then="_on_option")
+    showChildNodeTypes = stored(bool, "showChildNodeTypes", True, then="_on_option")
+    hideChildNodeTypes = stored("QStringList", "hideChildNodeTypes", [], then="_on_option")
+    baseName = stored(str, "baseName", "")
+    noneEnabled = stored(bool, "noneEnabled", False, then="_on_option")
+    addEnabled = stored(bool, "addEnabled", True, then="_on_option")
+    removeEnabled = stored(bool, "removeEnabled", True, then="_on_option")
+    editEnabled = stored(bool, "editEnabled", False, then="_on_option")
+    renameEnabled = stored(bool, "renameEnabled", False, then="_on_option")
+    selectNodeUponCreation = stored(bool, "selectNodeUponCreation", True)
+    noneDisplay = stored(str, "noneDisplay", "None", then="_on_option")
+    interactionNodeSingletonTag = stored(str, "interactionNodeSingletonTag", "")
 
     def __init__(self, parent: QtWidgets.QWidget | None = None):
         super().__init__(parent)
@@ -74,12 +72,12 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
     # --- scene ---
 
     @invokable
-    def mrmlScene(self) -> Any:  # noqa: N802
+    def mrmlScene(self) -> Any:
         """Give the scene."""
         return self._scene
 
     @invokable
-    def setMRMLScene(self, scene: Any) -> None:  # noqa: N802
+    def setMRMLScene(self, scene: Any) -> None:
         """Set the scene whose nodes can be chosen."""
         if scene is self._scene:
             return
@@ -229,52 +227,50 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
     # --- what Python can call ---
 
     @invokable
-    def addAttribute(  # noqa: N802
-        self, node_type: str, name: str, value: Any = None
-    ) -> None:
+    def addAttribute(self, node_type: str, name: str, value: Any = None) -> None:
         """Only list nodes of a class that have an attribute (of a value)."""
         self._attributes.append((node_type, name, None if value is None else str(value)))
         self._on_scene_changed()
 
     @invokable
-    def removeAttribute(self, node_type: str, name: str) -> None:  # noqa: N802
+    def removeAttribute(self, node_type: str, name: str) -> None:
         """Stop asking for an attribute."""
         self._attributes = [a for a in self._attributes if a[:2] != (node_type, name)]
         self._on_scene_changed()
 
     @invokable
-    def nodeTypeLabel(self, node_type: str) -> str:  # noqa: N802
+    def nodeTypeLabel(self, node_type: str) -> str:
         """Give the name of a node class for people."""
         scene = self._scene or slicer.mrmlScene
         label = self.__dict__.setdefault("_labels", {}).get(node_type)
         return label or scene.GetTypeDisplayNameByClassName(node_type)
 
     @invokable
-    def setNodeTypeLabel(self, label: str, node_type: str) -> None:  # noqa: N802
+    def setNodeTypeLabel(self, label: str, node_type: str) -> None:
         """Name a node class for people."""
         self.__dict__.setdefault("_labels", {})[node_type] = label
         self._on_scene_changed()
 
     @invokable
-    def nodeCount(self) -> int:  # noqa: N802
+    def nodeCount(self) -> int:
         """Count the nodes that can be chosen."""
         return len(self._nodes())
 
     @invokable
-    def nodeFromIndex(self, index: int) -> Any:  # noqa: N802
+    def nodeFromIndex(self, index: int) -> Any:
         """Give one of the nodes that can be chosen."""
         nodes = self._nodes()
         return nodes[index] if 0 <= index < len(nodes) else None
 
     @invokable
-    def currentNode(self) -> Any:  # noqa: N802
+    def currentNode(self) -> Any:
         """Give the chosen node, or None."""
         if self._scene is None or self._current is None:
             return None
         return self._scene.GetNodeByID(self._current)
 
     @invokable
-    def setCurrentNode(self, node: Any) -> None:  # noqa: N802
+    def setCurrentNode(self, node: Any) -> None:
         """Choose a node, given as node or id; None chooses none.
 
         Without a scene the wish is kept until there is one.
@@ -287,22 +283,22 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
         self._select(node_id)
 
     @invokable
-    def setCurrentNodeID(self, node_id: str) -> None:  # noqa: N802
+    def setCurrentNodeID(self, node_id: str) -> None:
         """Choose a node by its id."""
         self.setCurrentNode(node_id)
 
     @invokable
-    def setCurrentNodeIndex(self, index: int) -> None:  # noqa: N802
+    def setCurrentNodeIndex(self, index: int) -> None:
         """Choose a node by its place in the list."""
         self.setCurrentNode(self.nodeFromIndex(index))
 
     @invokable
-    def currentNodeId(self) -> str:  # noqa: N802
+    def currentNodeId(self) -> str:
         """Give the id of the chosen node."""
         return self._current or ""
 
     @invokable
-    def addNode(self, node_type: str | None = None) -> Any:  # noqa: N802
+    def addNode(self, node_type: str | None = None) -> Any:
         """Make a node of the first (or the given) class and choose it."""
         class_name = node_type or self.property("nodeTypes")[0]
         base = self.property("baseName") or self.nodeTypeLabel(class_name)
@@ -319,7 +315,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
         return node
 
     @invokable
-    def removeCurrentNode(self) -> None:  # noqa: N802
+    def removeCurrentNode(self) -> None:
         """Remove the chosen node from the scene."""
         node = self.currentNode()
         if node is not None:
@@ -327,11 +323,11 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
             self._scene.RemoveNode(node)
 
     @invokable
-    def editCurrentNode(self) -> None:  # noqa: N802
+    def editCurrentNode(self) -> None:
         """Ask for the chosen node's module."""
         if self.currentNode() is not None:
             self.nodeAboutToBeEdited.emit(self.currentNode())
 
-    currentNodeID = QtCore.Property(  # noqa: N815
+    currentNodeID = QtCore.Property(
         str, currentNodeId, setCurrentNodeID, notify=currentNodeIDChanged
     )

@@ -3,9 +3,8 @@
 import enum
 from typing import Annotated
 
-import vtk
-
 import slicer
+import vtk
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -26,12 +25,16 @@ class ToyModule(ScriptedLoadableModule):  # noqa: F405
         slicer.app.connect("startupCompleted()", registerSampleData)
 
 
-def registerSampleData():  # noqa: N802
+def registerSampleData():
     import SampleData
 
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="Toy", sampleName="Toy1", uris="file:///none", fileNames="toy.nrrd",
-        nodeNames="Toy1", checksums=None,
+        category="Toy",
+        sampleName="Toy1",
+        uris="file:///none",
+        fileNames="toy.nrrd",
+        nodeNames="Toy1",
+        checksums=None,
     )
 
 
@@ -84,23 +87,23 @@ class ToyModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):  # noq
         self.log.append("exit")
         self.setParameterNode(None)
 
-    def onSceneStartClose(self, caller, event):  # noqa: N802
+    def onSceneStartClose(self, caller, event):
         self.log.append("start close")
         self.setParameterNode(None)
 
-    def onSceneEndClose(self, caller, event):  # noqa: N802
+    def onSceneEndClose(self, caller, event):
         self.log.append("end close")
         if self.parent.isEntered:
             self.initializeParameterNode()
 
-    def initializeParameterNode(self):  # noqa: N802
+    def initializeParameterNode(self):
         self.setParameterNode(self.logic.getParameterNode())
         if not self._parameterNode.inputVolume:
             first = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
             if first:
                 self._parameterNode.inputVolume = first
 
-    def setParameterNode(self, inputParameterNode):  # noqa: N802, N803
+    def setParameterNode(self, inputParameterNode):
         if self._parameterNode:
             self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
             self.removeObserver(
@@ -109,24 +112,22 @@ class ToyModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):  # noq
         self._parameterNode = inputParameterNode
         if self._parameterNode:
             self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
-            self.addObserver(
-                self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._checkCanApply
-            )
+            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._checkCanApply)
             self._checkCanApply()
 
-    def _checkCanApply(self, caller=None, event=None):  # noqa: N802
+    def _checkCanApply(self, caller=None, event=None):
         ready = bool(self._parameterNode and self._parameterNode.inputVolume)
         self.ui.applyButton.enabled = ready
         self.ui.applyButton.toolTip = _("Go") if ready else _("Choose a volume")
 
-    def onApplyButton(self):  # noqa: N802
+    def onApplyButton(self):
         with slicer.util.tryWithErrorDisplay(_("Failed."), waitCursor=True):
             self.logic.process(self._parameterNode.inputVolume)
             self.log.append("applied")
 
 
 class ToyModuleLogic(ScriptedLoadableModuleLogic):  # noqa: F405
-    def getParameterNode(self):  # noqa: N802
+    def getParameterNode(self):
         return ToyModuleParameterNode(super().getParameterNode())
 
     def process(self, volume):

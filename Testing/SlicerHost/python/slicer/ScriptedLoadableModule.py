@@ -9,7 +9,6 @@ import unittest
 from typing import Any
 
 import qt
-
 import slicer
 
 __all__ = [
@@ -41,17 +40,17 @@ class ScriptedLoadableModule:
             slicer.selfTests = {}
         slicer.selfTests[self.moduleName] = self.runTest
 
-    def resourcePath(self, filename: str) -> str:  # noqa: N802
+    def resourcePath(self, filename: str) -> str:
         """Give the path of a file in the module's Resources folder."""
         return os.path.join(os.path.dirname(self.parent.path), "Resources", filename)
 
-    def getDefaultModuleDocumentationLink(self, docPage: str | None = None) -> str:  # noqa: N802, N803
+    def getDefaultModuleDocumentationLink(self, docPage: str | None = None) -> str:
         """Give a sentence with a link to the module's page."""
         base = slicer.app.documentationBaseUrl
         url = base + docPage if docPage else slicer.app.moduleDocumentationUrl(self.moduleName)
         return f'<p>For more information, see the <a href="{url}">online documentation</a>.</p>'
 
-    def runTest(self, msec: int = 100, **kwargs: Any) -> None:  # noqa: N802
+    def runTest(self, msec: int = 100, **kwargs: Any) -> None:
         """Run the module's test class."""
         module = importlib.import_module(type(self).__module__)
         name = self.moduleName + "Test"
@@ -81,7 +80,7 @@ class ScriptedLoadableModuleWidget:
             "moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded
         )
 
-    def resourcePath(self, filename: str) -> str:  # noqa: N802
+    def resourcePath(self, filename: str) -> str:
         """Give the path of a file in the module's Resources folder."""
         folder = os.path.dirname(slicer.util.modulePath(self.moduleName))
         return os.path.join(folder, "Resources", filename)
@@ -92,7 +91,7 @@ class ScriptedLoadableModuleWidget:
     def cleanup(self) -> None:
         """Called before the module is unloaded."""
 
-    def _onModuleAboutToBeUnloaded(self, moduleName: str) -> None:  # noqa: N802, N803
+    def _onModuleAboutToBeUnloaded(self, moduleName: str) -> None:
         if moduleName == self.moduleName:
             self.cleanup()
             slicer.app.moduleManager().disconnect(
@@ -108,7 +107,7 @@ class ScriptedLoadableModuleLogic:
         self.moduleName = type(self).__name__.removesuffix("Logic")
         self.isSingletonParameterNode = True
 
-    def getParameterNode(self) -> Any:  # noqa: N802
+    def getParameterNode(self) -> Any:
         """Give the module's parameter node, made when there is none."""
         if self.isSingletonParameterNode:
             node = slicer.mrmlScene.GetSingletonNode(self.moduleName, "vtkMRMLScriptedModuleNode")
@@ -121,12 +120,12 @@ class ScriptedLoadableModuleLogic:
             return nodes[0]
         return slicer.mrmlScene.AddNode(self.createParameterNode())
 
-    def getAllParameterNodes(self) -> list[Any]:  # noqa: N802
+    def getAllParameterNodes(self) -> list[Any]:
         """Give all of the module's parameter nodes."""
         nodes = slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode")
         return [node for node in nodes if node.GetAttribute("ModuleName") == self.moduleName]
 
-    def createParameterNode(self) -> Any:  # noqa: N802
+    def createParameterNode(self) -> Any:
         """Make a parameter node that is not in the scene yet."""
         if slicer.mrmlScene is None:
             return None
@@ -152,27 +151,27 @@ class ScriptedLoadableModuleTest(unittest.TestCase):
                 name for name in dir(self) if "test" in name and callable(getattr(self, name))
             ]
 
-    def delayDisplay(  # noqa: N802
+    def delayDisplay(
         self,
         message: str,
-        requestedDelay: int | None = None,  # noqa: N803
+        requestedDelay: int | None = None,
         msec: int | None = None,
     ) -> None:
         """Show what the test is doing."""
         delay = getattr(self, "messageDelay", msec if msec is not None else requestedDelay)
         slicer.util.delayDisplay(message, 100 if delay is None else delay)
 
-    def takeScreenshot(self, name: str, description: str, type: int = -1) -> None:  # noqa: N802, A002
+    def takeScreenshot(self, name: str, description: str, type: int = -1) -> None:
         """Say what would be pictured."""
         self.delayDisplay(description)
 
-    def setUp(self) -> None:  # noqa: N802
+    def setUp(self) -> None:
         """Prepare a test."""
 
-    def tearDown(self) -> None:  # noqa: N802
+    def tearDown(self) -> None:
         """Tidy up after a test."""
 
-    def runTest(self) -> None:  # noqa: N802
+    def runTest(self) -> None:
         """Run every test method."""
         if not self.moduleTestNames:
             logging.warning("No test is defined in %s", type(self).__name__)

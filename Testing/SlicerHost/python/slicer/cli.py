@@ -7,7 +7,7 @@ from typing import Any
 import slicer
 
 
-def createNode(cliModule: Any, parameters: dict[str, Any] | None = None) -> Any:  # noqa: N802, N803
+def createNode(cliModule: Any, parameters: dict[str, Any] | None = None) -> Any:
     """Make a command-line module node in the scene."""
     if not cliModule:
         return None
@@ -16,7 +16,7 @@ def createNode(cliModule: Any, parameters: dict[str, Any] | None = None) -> Any:
     return node
 
 
-def setNodeParameters(node: Any, parameters: dict[str, Any] | None) -> None:  # noqa: N802
+def setNodeParameters(node: Any, parameters: dict[str, Any] | None) -> None:
     """Set a node's parameters; lists become comma-separated text."""
     for key, value in (parameters or {}).items():
         if isinstance(value, str):
@@ -36,7 +36,7 @@ def setNodeParameters(node: Any, parameters: dict[str, Any] | None) -> None:  # 
             raise TypeError(f"Parameter {key!r} has unsupported type {type(value).__name__}.")
 
 
-def runSync(  # noqa: N802
+def runSync(
     module: Any,
     node: Any = None,
     parameters: dict[str, Any] | None = None,

@@ -14,9 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import Requirement
-
 import slicer
+from packaging.requirements import Requirement
 
 __all__ = [
     "isPipInstallInProgress",
@@ -70,7 +69,7 @@ def pip_check(req: Requirements) -> bool:
     return True
 
 
-def isPipInstallInProgress() -> bool:  # noqa: N802
+def isPipInstallInProgress() -> bool:
     """Tell whether pip is at work."""
     return _in_progress
 
@@ -127,8 +126,8 @@ def pip_install(
     blocking: bool = True,
     show_progress: bool = True,
     requester: str | None = None,
-    logCallback: Callable[[str], None] | None = None,  # noqa: N803
-    completedCallback: Callable[[int], None] | None = None,  # noqa: N803
+    logCallback: Callable[[str], None] | None = None,
+    completedCallback: Callable[[int], None] | None = None,
 ) -> list[str] | None:
     """Run ``pip install``.
 
@@ -149,8 +148,8 @@ def pip_install(
 def pip_uninstall(
     requirements: str | list[str],
     blocking: bool = True,
-    logCallback: Callable[[str], None] | None = None,  # noqa: N803
-    completedCallback: Callable[[int], None] | None = None,  # noqa: N803
+    logCallback: Callable[[str], None] | None = None,
+    completedCallback: Callable[[int], None] | None = None,
 ) -> None:
     """Run ``pip uninstall``."""
     words = requirements.split() if isinstance(requirements, str) else list(requirements)
@@ -177,7 +176,10 @@ def _run_pip(
     _in_progress = True
     if not blocking:
         slicer.util.launchConsoleProcess(
-            command, useStartupEnvironment=False, blocking=False, logCallback=log,
+            command,
+            useStartupEnvironment=False,
+            blocking=False,
+            logCallback=log,
             completedCallback=done,
         )
         return

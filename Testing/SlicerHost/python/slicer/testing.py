@@ -7,16 +7,16 @@ import unittest
 from collections.abc import Sequence
 
 
-def exitSuccess() -> None:  # noqa: N802
+def exitSuccess() -> None:
     """Say that all is well."""
 
 
-def exitFailure(message: str = "") -> None:  # noqa: N802
+def exitFailure(message: str = "") -> None:
     """Say that something failed."""
     raise Exception(message)
 
 
-def runUnitTest(path: str | Sequence[str], testname: str) -> None:  # noqa: N802
+def runUnitTest(path: str | Sequence[str], testname: str) -> None:
     """Run the tests of a Python module found on the given paths."""
     sys.path.extend([path] if isinstance(path, str) else path)
     suite = unittest.TestLoader().loadTestsFromName(testname)

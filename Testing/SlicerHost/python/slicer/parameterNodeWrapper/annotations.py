@@ -26,7 +26,7 @@ class Default:
     __hash__ = object.__hash__
 
 
-def splitAnnotations(annotated: Any) -> tuple[Any, tuple[Any, ...]]:  # noqa: N802
+def splitAnnotations(annotated: Any) -> tuple[Any, tuple[Any, ...]]:
     """Give the plain type and its annotations."""
     arguments = typing.get_args(Annotated[annotated, None])
     plain = arguments[0]
@@ -35,17 +35,17 @@ def splitAnnotations(annotated: Any) -> tuple[Any, tuple[Any, ...]]:  # noqa: N8
     return plain, arguments[1:-1]
 
 
-def unannotatedType(annotated: Any) -> Any:  # noqa: N802
+def unannotatedType(annotated: Any) -> Any:
     """Give the plain type."""
     return splitAnnotations(annotated)[0]
 
 
-def findFirstAnnotation(annotations: Iterable[Any], kind: type) -> Any:  # noqa: N802
+def findFirstAnnotation(annotations: Iterable[Any], kind: type) -> Any:
     """Give the first annotation of a kind, or None."""
     return next((one for one in annotations if isinstance(one, kind)), None)
 
 
-def splitDottedName(name: str) -> tuple[str, str | None]:  # noqa: N802
+def splitDottedName(name: str) -> tuple[str, str | None]:
     """Split ``a.b.c`` into ``a`` and ``b.c``."""
     top, dot, rest = name.partition(".")
     return top, rest if dot else None

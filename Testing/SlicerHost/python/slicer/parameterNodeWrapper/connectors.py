@@ -11,7 +11,6 @@ from typing import Any
 
 import ctk
 import qt
-
 import slicer
 
 from . import validators
@@ -46,7 +45,7 @@ class GuiConnector(abc.ABC):
 
     @staticmethod
     @abc.abstractmethod
-    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+    def canRepresent(widget: Any, datatype: Any) -> bool:
         """Tell whether the widget can show the type."""
 
     @classmethod
@@ -59,7 +58,7 @@ class GuiConnector(abc.ABC):
     def prepare(self, datatype: Any, annotations: tuple[Any, ...]) -> None:
         """Set the widget up for the type."""
 
-    def onChanged(self, callback: Callable[[], None] | None) -> None:  # noqa: N802
+    def onChanged(self, callback: Callable[[], None] | None) -> None:
         """Call a function on every change; None stops it."""
         self._callback = callback
         if callback is None:
@@ -96,7 +95,7 @@ class GuiConnector(abc.ABC):
 _connectors: list[Any] = []
 
 
-def parameterNodeGuiConnector(classtype: type | None = None) -> Any:  # noqa: N802
+def parameterNodeGuiConnector(classtype: type | None = None) -> Any:
     """Register a connector class."""
 
     def register(cls: type) -> type:
@@ -106,7 +105,7 @@ def parameterNodeGuiConnector(classtype: type | None = None) -> Any:  # noqa: N8
     return register if classtype is None else register(classtype)
 
 
-def createGuiConnector(widget: Any, datatype: Any) -> GuiConnector:  # noqa: N802
+def createGuiConnector(widget: Any, datatype: Any) -> GuiConnector:
     """Give the connector of a widget and a type.
 
     Raises
@@ -118,7 +117,8 @@ def createGuiConnector(widget: Any, datatype: Any) -> GuiConnector:  # noqa: N80
         if cls.canRepresent(widget, datatype):
             return cls.create(widget, datatype)
     raise RuntimeError(
-        f"Unable to create GUI connector from datatype '{datatype}' to widget type '{type(widget)}'."
+        f"Unable to create GUI connector from datatype '{datatype}' to widget type "
+        f"'{type(widget)}'."
     )
 
 
@@ -141,7 +141,7 @@ class _CheckBox(_PropertyConnector):
     _property, _signal = "checked", "stateChanged"
 
     @staticmethod
-    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+    def canRepresent(widget: Any, datatype: Any) -> bool:
         boxes = (qt.QCheckBox, ctk.ctkCheckBox)
         return unannotatedType(datatype) is bool and type(widget) in boxes
 
@@ -151,7 +151,7 @@ class _PushButton(_PropertyConnector):
     _property, _signal = "checked", "toggled"
 
     @staticmethod
-    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+    def canRepresent(widget: Any, datatype: Any) -> bool:
         buttons = (qt.QPushButton, ctk.ctkCheckablePushButton)
         return unannotatedType(datatype) is bool and type(widget) in buttons
 
@@ -177,7 +177,7 @@ class _Number(_PropertyConnector):
 @parameterNodeGuiConnector
 class _Integer(_Number):
     @staticmethod
-    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+    def canRepresent(widget: Any, datatype: Any) -> bool:
         return unannotatedType(datatype) is int and type(widget) in (qt.QSlider, qt.QSpinBox)
 
     def prepare(self, datatype: Any, annotations: tuple[Any, ...]) -> None:
@@ -192,7 +192,7 @@ class _Integer(_Number):
 @parameterNodeGuiConnector
 class _Real(_Number):
     @staticmethod
-    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+    def canRepresent(widget: Any, datatype: Any) -> bool:
         return unannotatedType(datatype) in (float, int) and type(widget) in (
             qt.QDoubleSpinBox,
             ctk.ctkSliderWidget,
@@ -240,7 +240,7 @@ class _Combo(GuiConnector):
 @parameterNodeGuiConnector
 class _ChoiceCombo(_Combo):
     @staticmethod
-    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+    def canRepresent(widget: Any, datatype: Any) -> bool:
         plain = unannotatedType(datatype) in (int, float, str, bool)
         return plain and type(widget) in (qt.QComboBox, ctk.ctkComboBox)
 
@@ -257,7 +257,7 @@ class _ChoiceCombo(_Combo):
 @parameterNodeGuiConnector
 class _EnumCombo(_Combo):
     @staticmethod
-    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+    def canRepresent(widget: Any, datatype: Any) -> bool:
         plain = unannotatedType(datatype)
         is_enum = isinstance(plain, type) and issubclass(plain, enum.Enum)
         return is_enum and type(widget) in (qt.QComboBox, ctk.ctkComboBox)
@@ -277,7 +277,7 @@ class _LineEdit(_PropertyConnector):
     _property, _signal = "text", "textChanged"
 
     @staticmethod
-    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+    def canRepresent(widget: Any, datatype: Any) -> bool:
         return unannotatedType(datatype) is str and type(widget) == qt.QLineEdit
 
     def write(self, value: str) -> None:
@@ -290,7 +290,7 @@ class _Label(_PropertyConnector):
     _property = "text"
 
     @staticmethod
-    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+    def canRepresent(widget: Any, datatype: Any) -> bool:
         return unannotatedType(datatype) is str and type(widget) == qt.QLabel
 
 
@@ -299,7 +299,7 @@ class _TextEdit(GuiConnector):
     _signal = "textChanged"
 
     @staticmethod
-    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+    def canRepresent(widget: Any, datatype: Any) -> bool:
         return unannotatedType(datatype) is str and type(widget) == qt.QTextEdit
 
     def read(self) -> str:
@@ -330,7 +330,7 @@ class _PathLineEdit(_PathConnector):
     _property, _signal = "currentPath", "currentPathChanged"
 
     @staticmethod
-    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+    def canRepresent(widget: Any, datatype: Any) -> bool:
         return _is_path(datatype) and type(widget) == ctk.ctkPathLineEdit
 
 
@@ -339,7 +339,7 @@ class _DirectoryButton(_PathConnector):
     _property, _signal = "directory", "directoryChanged"
 
     @staticmethod
-    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+    def canRepresent(widget: Any, datatype: Any) -> bool:
         return _is_path(datatype) and type(widget) == ctk.ctkDirectoryButton
 
 
@@ -348,7 +348,7 @@ class _NodeCombo(GuiConnector):
     _signal = "currentNodeChanged"
 
     @staticmethod
-    def canRepresent(widget: Any, datatype: Any) -> bool:  # noqa: N802
+    def canRepresent(widget: Any, datatype: Any) -> bool:
         return type(widget) == slicer.qMRMLNodeComboBox and isNodeOrUnionOfNodes(datatype)
 
     def prepare(self, datatype: Any, annotations: tuple[Any, ...]) -> None:

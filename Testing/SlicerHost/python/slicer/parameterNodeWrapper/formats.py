@@ -353,7 +353,7 @@ def _plain_format(plain: Any) -> Format:
     raise TypeError(f"A parameter node cannot keep values of type {plain}.")
 
 
-def isNodeOrUnionOfNodes(annotated: Any) -> bool:  # noqa: N802
+def isNodeOrUnionOfNodes(annotated: Any) -> bool:
     """Tell whether a type is a node class or a union of some, with or without None."""
     plain = unannotatedType(annotated)
     members = typing.get_args(plain) if typing.get_origin(plain) is typing.Union else (plain,)
@@ -363,10 +363,8 @@ def isNodeOrUnionOfNodes(annotated: Any) -> bool:  # noqa: N802
     )
 
 
-def getNodeTypes(annotated: Any) -> tuple[str, ...]:  # noqa: N802
+def getNodeTypes(annotated: Any) -> tuple[str, ...]:
     """Give the class names of a node type or a union of node types."""
     plain = unannotatedType(annotated)
     members = typing.get_args(plain) if typing.get_origin(plain) is typing.Union else (plain,)
-    return tuple(
-        one.__name__ for one in map(unannotatedType, members) if one is not type(None)
-    )
+    return tuple(one.__name__ for one in map(unannotatedType, members) if one is not type(None))

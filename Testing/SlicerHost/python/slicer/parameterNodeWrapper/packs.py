@@ -32,12 +32,12 @@ class _Member:
             save(pack)
 
 
-def isParameterPack(obj: Any) -> bool:  # noqa: N802
+def isParameterPack(obj: Any) -> bool:
     """Tell whether a class or object is a parameter pack."""
     return bool(getattr(obj, "_is_parameterPack", False))
 
 
-def nestedParameterNames(pack: Any) -> list[str]:  # noqa: N802
+def nestedParameterNames(pack: Any) -> list[str]:
     """Give the dotted names of all parameters within a pack."""
     pack = splitAnnotations(pack)[0] if not isParameterPack(pack) else pack
     names: list[str] = []
@@ -48,7 +48,7 @@ def nestedParameterNames(pack: Any) -> list[str]:  # noqa: N802
     return names
 
 
-def parameterPack(classtype: type | None = None) -> Any:  # noqa: N802
+def parameterPack(classtype: type | None = None) -> Any:
     """Make a class of typed members into a parameter pack."""
     return _make_pack if classtype is None else _make_pack(classtype)
 

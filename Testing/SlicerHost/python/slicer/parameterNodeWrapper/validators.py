@@ -98,7 +98,7 @@ class Choice(Validator):
 class Exclude(Validator):
     """Any but some values."""
 
-    def __init__(self, excludedValues: Any) -> None:  # noqa: N803
+    def __init__(self, excludedValues: Any) -> None:
         self.excludedValues = excludedValues
 
     def validate(self, value: Any) -> None:

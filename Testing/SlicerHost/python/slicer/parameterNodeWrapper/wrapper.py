@@ -7,9 +7,8 @@ import typing
 from typing import Any
 
 import qt
-import vtk
-
 import slicer
+import vtk
 
 from .annotations import Default, findFirstAnnotation, splitAnnotations, splitDottedName
 from .connectors import GuiConnector, createGuiConnector
@@ -47,7 +46,7 @@ class _Wrapper:
     allParameters: typing.ClassVar[dict[str, _Parameter]] = {}
     _is_parameter_node_wrapper = True
 
-    def __init__(self, parameterNode: Any, prefix: str | None = None) -> None:  # noqa: N803
+    def __init__(self, parameterNode: Any, prefix: str | None = None) -> None:
         self.parameterNode = parameterNode
         self._prefix = prefix or ""
         self._guis: dict[int, dict[str, GuiConnector]] = {}
@@ -71,25 +70,25 @@ class _Wrapper:
         return self._parameter(name).default
 
     @classmethod
-    def dataType(cls, name: str) -> Any:  # noqa: N802
+    def dataType(cls, name: str) -> Any:
         """Give a parameter's type with its annotations."""
         annotated = cls._parameter(name).unalteredType
         _, rest = splitDottedName(name)
         return annotated if rest is None else splitAnnotations(annotated)[0].dataType(rest)
 
-    def isCached(self, name: str) -> bool:  # noqa: N802
+    def isCached(self, name: str) -> bool:
         """Slicer caches every type that is here; the host reads the node each time."""
         self._parameter(name)
         return True
 
-    def getValue(self, name: str) -> Any:  # noqa: N802
+    def getValue(self, name: str) -> Any:
         """Give a parameter by its name, dotted into packs."""
         top, rest = splitDottedName(name)
         self._parameter(name)
         value = getattr(self, top)
         return value if rest is None else value.getValue(rest)
 
-    def setValue(self, name: str, value: Any) -> None:  # noqa: N802
+    def setValue(self, name: str, value: Any) -> None:
         """Set a parameter by its name, dotted into packs."""
         top, rest = splitDottedName(name)
         self._parameter(name)
@@ -98,7 +97,7 @@ class _Wrapper:
         else:
             getattr(self, top).setValue(rest, value)
 
-    def connectGui(self, gui: Any) -> int:  # noqa: N802
+    def connectGui(self, gui: Any) -> int:
         """Connect every widget that has the property ``SlicerParameterName``."""
         if getattr(gui, "isWidgetType", lambda: False)():
             widgets = gui.findChildren(qt.QWidget)
@@ -111,7 +110,7 @@ class _Wrapper:
                 named[name] = widget
         return self.connectParametersToGui(named)
 
-    def connectParametersToGui(self, mapping: dict[str, Any]) -> int:  # noqa: N802
+    def connectParametersToGui(self, mapping: dict[str, Any]) -> int:
         """Connect parameters to widgets; gives a tag for `disconnectGui`."""
         connectors = {}
         for name, widget in mapping.items():
@@ -148,30 +147,30 @@ class _Wrapper:
         finally:
             self._updating_gui = False
 
-    def disconnectGui(self, tag: int) -> None:  # noqa: N802
+    def disconnectGui(self, tag: int) -> None:
         """Undo a connection."""
         for connector in self._guis.pop(tag, {}).values():
             connector.onChanged(None)
         if tag in self._gui_tags:
             self.RemoveObserver(self._gui_tags.pop(tag))
 
-    def StartModify(self) -> int:  # noqa: N802
+    def StartModify(self) -> int:
         """Hold back the node's events."""
         return self.parameterNode.StartModify()
 
-    def EndModify(self, wasModifying: int) -> None:  # noqa: N802, N803
+    def EndModify(self, wasModifying: int) -> None:
         """Send the node's events."""
         self.parameterNode.EndModify(wasModifying)
 
-    def AddObserver(self, event: Any, callback: Any, priority: float = 0.0) -> int:  # noqa: N802
+    def AddObserver(self, event: Any, callback: Any, priority: float = 0.0) -> int:
         """Observe the node."""
         return self.parameterNode.AddObserver(event, callback, priority)
 
-    def RemoveObserver(self, tag: int) -> None:  # noqa: N802
+    def RemoveObserver(self, tag: int) -> None:
         """Stop observing the node."""
         self.parameterNode.RemoveObserver(tag)
 
-    def Modified(self) -> None:  # noqa: N802
+    def Modified(self) -> None:
         """Tell the node's observers that it changed."""
         self.parameterNode.Modified()
 
@@ -179,7 +178,7 @@ class _Wrapper:
 _RESERVED = [name for name in vars(_Wrapper) if not name.startswith("_")]
 
 
-def parameterNodeWrapper(classtype: type | None = None) -> Any:  # noqa: N802
+def parameterNodeWrapper(classtype: type | None = None) -> Any:
     """Make a class of typed members into a wrapper of a parameter node."""
     return _wrap if classtype is None else _wrap(classtype)
 
@@ -208,12 +207,12 @@ def _wrap(cls: type) -> type:
     return cls
 
 
-def isParameterNodeWrapper(obj: Any) -> bool:  # noqa: N802
+def isParameterNodeWrapper(obj: Any) -> bool:
     """Tell whether a class or object wraps a parameter node."""
     return bool(getattr(obj, "_is_parameter_node_wrapper", False))
 
 
-def findChildWidgetForParameter(widget: Any, parameter: str) -> Any:  # noqa: N802
+def findChildWidgetForParameter(widget: Any, parameter: str) -> Any:
     """Give the child widget connected to a parameter, or None."""
     for child in widget.findChildren(qt.QWidget):
         if child.property(SlicerParameterNamePropertyName) == parameter:
