@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -98,3 +99,38 @@ def tiny_ct() -> np.ndarray:
     hu[((j - 0.45) / 0.15) ** 2 + (i / 0.12) ** 2 < 1] = 500
     noise = np.random.default_rng(0).normal(0, 10, hu.shape)
     return np.clip(hu + noise, -1024, 3071).astype(np.int16)
+
+
+@pytest.fixture(scope="session")
+def write_dicom() -> Callable[..., Path]:
+    """Function that writes an axial CT series: ``(folder, array, study UID, series UID)``."""
+    import SimpleITK as sitk
+
+    def write(folder: Path, array: np.ndarray, study: str, series: str) -> Path:
+        """One axial CT series of 8 mm slices."""
+        folder.mkdir(parents=True, exist_ok=True)
+        writer = sitk.ImageFileWriter()
+        writer.KeepOriginalImageUIDOn()
+        for number, values in enumerate(array):
+            image = sitk.GetImageFromArray(values)
+            image.SetSpacing((8.0, 8.0))
+            tags = {
+                "0008|0016": "1.2.840.10008.5.1.4.1.1.2",
+                "0008|0018": f"{series}.{number + 1}",
+                "0008|0060": "CT",
+                "0020|000d": study,
+                "0020|000e": series,
+                "0020|0011": series.rsplit(".", 1)[-1],
+                "0020|0013": str(number + 1),
+                "0020|0032": f"0\\0\\{8 * number}",
+                "0020|0037": "1\\0\\0\\0\\1\\0",
+                "0028|1052": "0",
+                "0028|1053": "1",
+            }
+            for tag, value in tags.items():
+                image.SetMetaData(tag, value)
+            writer.SetFileName(str(folder / f"{series}.{number + 1}.dcm"))
+            writer.Execute(image)
+        return folder
+
+    return write

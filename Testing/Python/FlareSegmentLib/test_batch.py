@@ -198,6 +198,20 @@ def test_result_never_replaces_a_scan(segment: Segment, scans: Path) -> None:
     assert scan.read_bytes() == before
 
 
+def test_dicom_study_gives_a_result_on_its_grid(
+    segment: Segment, tmp_path: Path, tiny_ct: np.ndarray, write_dicom: Callable[..., Path]
+) -> None:
+    study = write_dicom(tmp_path / "patient 7", tiny_ct, "1.2.3", "1.2.3.4")
+    (result,) = segment(study)
+    assert (result.state, result.path.name) == ("done", "patient 7_seg.nii.gz")
+    labels = sitk.ReadImage(str(result.path))
+    assert labels.GetSize() == (40, 32, 24)
+    assert labels.GetSpacing() == (8.0, 8.0, 8.0)
+    assert [result.state for result in segment(study)] == ["skipped"]
+    (other,) = segment(study, series="no such")
+    assert other.state == "failed"
+
+
 def test_bad_case_is_reported_and_the_others_go_on(segment: Segment, scans: Path) -> None:
     (scans / "bad.nii.gz").write_bytes((scans / "one.nii.gz").read_bytes()[:2000])
     (scans / "flat.nii.gz").write_bytes(b"")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,34 +17,6 @@ def write_scan(path: Path, array: np.ndarray) -> Path:
     image.SetSpacing((8.0, 8.0, 8.0))
     sitk.WriteImage(image, str(path))
     return path
-
-
-def write_dicom(folder: Path, array: np.ndarray, study: str, series: str) -> Path:
-    """One axial CT series of 8 mm slices."""
-    folder.mkdir(parents=True, exist_ok=True)
-    writer = sitk.ImageFileWriter()
-    writer.KeepOriginalImageUIDOn()
-    for number, values in enumerate(array):
-        image = sitk.GetImageFromArray(values)
-        image.SetSpacing((8.0, 8.0))
-        tags = {
-            "0008|0016": "1.2.840.10008.5.1.4.1.1.2",
-            "0008|0018": f"{series}.{number + 1}",
-            "0008|0060": "CT",
-            "0020|000d": study,
-            "0020|000e": series,
-            "0020|0011": series.rsplit(".", 1)[-1],
-            "0020|0013": str(number + 1),
-            "0020|0032": f"0\\0\\{8 * number}",
-            "0020|0037": "1\\0\\0\\0\\1\\0",
-            "0028|1052": "0",
-            "0028|1053": "1",
-        }
-        for tag, value in tags.items():
-            image.SetMetaData(tag, value)
-        writer.SetFileName(str(folder / f"{series}.{number + 1}.dcm"))
-        writer.Execute(image)
-    return folder
 
 
 def names(cases: list[Case]) -> list[str]:
@@ -100,7 +73,9 @@ def test_missing_file_and_empty_folder_stay_to_be_reported(tmp_path: Path) -> No
         cases[1].read()
 
 
-def test_dicom_study_with_two_series_is_one_case(tmp_path: Path, tiny_ct: np.ndarray) -> None:
+def test_dicom_study_with_two_series_is_one_case(
+    tmp_path: Path, tiny_ct: np.ndarray, write_dicom: Callable[..., Path]
+) -> None:
     """The larger series is read by default, the other one when it is wanted."""
     write_dicom(tmp_path / "study" / "a", tiny_ct, "1.2.3", "1.2.3.4")
     write_dicom(tmp_path / "study" / "b", tiny_ct[:10] + 7, "1.2.3", "1.2.3.5")
@@ -113,7 +88,9 @@ def test_dicom_study_with_two_series_is_one_case(tmp_path: Path, tiny_ct: np.nda
     assert np.array_equal(case.read(series="5").array, tiny_ct[:10] + 7)
 
 
-def test_studies_are_never_mixed(tmp_path: Path, tiny_ct: np.ndarray) -> None:
+def test_studies_are_never_mixed(
+    tmp_path: Path, tiny_ct: np.ndarray, write_dicom: Callable[..., Path]
+) -> None:
     """Patients in one heap of files: reading only the largest series would lose a patient."""
     write_dicom(tmp_path / "heap", tiny_ct, "1.2.3", "1.2.3.4")
     write_dicom(tmp_path / "heap", tiny_ct[:10] + 7, "1.2.9", "1.2.9.1")
