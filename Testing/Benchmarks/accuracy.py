@@ -30,11 +30,13 @@ def section(chosen: Options) -> str:
             output = chosen.work / "accuracy" / Path(script).stem
             scripts[name] = (script, (find(chosen),), output)
             output.mkdir(parents=True, exist_ok=True)
+            for earlier in output.glob("*_seg.nii.gz"):
+                earlier.unlink()  # of an earlier run with other scans or another model
         except MissingInputError as missing:
             sentences.append(f"{name}: {missing}")
     runs = {
         case: _case_runs(chosen, inputs.scan_of(folder, case), case, scripts)
-        for case in inputs.validation_cases(folder)
+        for case in inputs.validation_cases(chosen)
     }
     results = {name: evaluate_folders(output, folder) for name, (_, _, output) in scripts.items()}
     return "\n\n".join(

@@ -36,15 +36,15 @@ def main() -> None:
     bundle = ModelBundle.load(arguments.model)
     settings = InferenceSettings(precision=arguments.precision)
     segmenter = Segmenter(bundle, arguments.device, settings)
-    network, multiple = segmenter._network, getattr(segmenter._network, "size_multiple", (1, 1, 1))
+    predictor = segmenter.predictor
     size = [min(n, p) for n, p in zip(arguments.size, bundle.info.network.patch, strict=True)]
-    window = torch.randn(round_up(size, multiple))
+    window = torch.randn(round_up(size, predictor.multiple))
     best = math.inf
     with torch.inference_mode():
-        segmenter._forward(network, window)
+        predictor.forward(window)
         for _ in range(arguments.repeats):
             start = time.perf_counter()
-            segmenter._forward(network, window)
+            predictor.forward(window)
             best = min(best, time.perf_counter() - start)
     seconds = best * math.prod(arguments.size) / window.numel()
     print(

@@ -40,6 +40,8 @@ class Options:
         Slices of the volume on which nnU-Net is measured.
     device
         ``cpu``, ``cuda`` or ``auto``.
+    cases
+        Real scans to use; empty for all.
     """
 
     shared: Path
@@ -50,6 +52,7 @@ class Options:
     in_plane: int
     peer_slices: int
     device: str
+    cases: tuple[str, ...]
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -66,6 +69,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     add("--in-plane", type=int, default=512, help="columns and rows of the volumes")
     add("--peer-slices", type=int, default=300, help="slices of the volume for nnU-Net")
     add("--device", default="cpu", help="cpu, cuda or auto")
+    add("--cases", nargs="+", default=[], metavar="CASE", help="real scans; all when empty")
     return result
 
 
@@ -82,6 +86,7 @@ def options(arguments: argparse.Namespace) -> Options:
         in_plane=arguments.in_plane,
         peer_slices=arguments.peer_slices,
         device=arguments.device,
+        cases=tuple(arguments.cases),
     )
 
 
@@ -112,9 +117,11 @@ def validation_folder(chosen: Options) -> Path:
     return folder
 
 
-def validation_cases(folder: Path) -> list[str]:
-    """Give the names of the scans that have labels."""
-    return sorted(json.loads((folder / "annotated.json").read_text(encoding="utf-8")))
+def validation_cases(chosen: Options) -> list[str]:
+    """Give the names of the chosen scans that have labels."""
+    folder = validation_folder(chosen)
+    cases = sorted(json.loads((folder / "annotated.json").read_text(encoding="utf-8")))
+    return [case for case in cases if not chosen.cases or case in chosen.cases]
 
 
 def scan_of(folder: Path, case: str) -> Path:
