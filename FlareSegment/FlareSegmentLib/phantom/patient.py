@@ -1,4 +1,4 @@
-"""A random patient: habitus, positions and sizes of organs, heart rate of the random numbers.
+"""A random patient: habitus, positions and sizes of organs.
 
 The frame of all coordinates: x = 0 in the midline between the kidneys, y = 0 at the abdominal
 aorta's mean depth, z = 0 at the height of the kidneys' centers; mm in the average patient.
@@ -172,10 +172,9 @@ def random_patient(rng: np.random.Generator) -> Patient:
         for key, sd in CENTROID_SD_MM.items()
     }
     size = {}
-    for key, (median, low, high) in VOLUME_ML.items():
+    for key, (_, low, high) in VOLUME_ML.items():
         spread = np.log(high / low) / 2.56 / 3
         size[key] = float(np.clip(np.exp(rng.normal(0, 0.8 * spread)), 0.86, 1.16))
-        assert low < median < high
     return Patient(
         scale=scale,
         fat_mm=float(rng.gamma(3.0, 5.0) + 5),
