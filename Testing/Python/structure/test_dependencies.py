@@ -86,8 +86,8 @@ def test_segmentation_imports_only_its_own_dependencies(repository: Path) -> Non
 
 def test_training_imports_only_what_is_listed(repository: Path) -> None:
     lib = repository / "FlareTrain" / "FlareTrainLib"
-    allowed = ENGINE | {"FlareSegmentLib", "FlareTrainLib", "monai", "onnxruntime"}
-    optional = {"monai", "onnxruntime"}
+    optional = {"distributed", "monai", "onnxruntime"}
+    allowed = ENGINE | {"FlareSegmentLib", "FlareTrainLib"} | optional
     for path in _python_files(lib):
         assert not _foreign(_anywhere(path), allowed), path
         assert not _at_import(path) & optional, f"{path} needs an optional package when imported"
