@@ -67,7 +67,8 @@ class _Stage(nn.Sequential):
         self, inputs: int, outputs: int, kernel: Triple, stride: Triple, convolutions: int
     ) -> None:
         layers: list[nn.Module] = []
-        padding = tuple(n // 2 for n in kernel)
+        k, j, i = kernel
+        padding = (k // 2, j // 2, i // 2)
         for number in range(convolutions):
             first = number == 0
             layers += [

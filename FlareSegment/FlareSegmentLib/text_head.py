@@ -112,7 +112,8 @@ def dynamic_convolutions(x: Tensor, theta: Tensor) -> Tensor:
     batch, classes = theta.shape[:2]
     square = WIDTH * WIDTH
     theta = theta.to(x.dtype)
-    w1, b1, w2, b2, w3, b3 = theta.split([square, WIDTH, square, WIDTH, WIDTH, 1], dim=2)
+    sizes = [square, WIDTH, square, WIDTH, WIDTH, 1]
+    w1, b1, w2, b2, w3, b3 = torch.split(theta, sizes, dim=2)
     # Every target reads the same features, so the first layers of all are one matrix.
     x = w1.reshape(batch, classes * WIDTH, WIDTH) @ x + b1.reshape(batch, -1, 1)
     x = functional.relu(x).reshape(batch * classes, WIDTH, -1)

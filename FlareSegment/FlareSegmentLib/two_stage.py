@@ -81,7 +81,7 @@ class FeatureFusion(nn.Module):
         total: Tensor | None = None
         for reduce, level in zip(self.reduce, levels, strict=True):
             if level.shape[2] > size[0]:
-                level = functional.adaptive_avg_pool3d(level, size)
+                level = functional.interpolate(level, size=size, mode="area")
             x = reduce(level)
             if x.shape[2:] != size:
                 x = functional.interpolate(x, size=size, mode="trilinear")

@@ -6,7 +6,6 @@ Left and right are never exchanged: kidneys and adrenal glands have sides.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,43 +13,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from .packing import IGNORE
+from .training_settings import AugmentationSettings
+
+SOFT_TISSUE = (-160.0, 240.0)
+"""Window (HU) that a change of gamma bends; its ends stay where they are."""
 
 
-@dataclass(frozen=True)
-class AugmentationSettings:
-    """Strengths and probabilities; intensities are in HU.
-
-    Attributes
-    ----------
-    spatial
-        Probability of rotation, scaling and elastic deformation; a plain crop otherwise.
-    rotation
-        Largest rotation about each axis, degrees.
-    scale
-        Largest factor of enlargement or reduction, per axis up to a fifth of it more.
-    elastic_mm
-        Largest standard deviation of the displacement field.
-    shift, contrast, noise
-        Brightness shift (HU), contrast factor away from one, noise standard deviation (HU).
-    low_resolution
-        Probability of simulating thick slices (up to 6 mm).
-    blur
-        Probability of Gaussian smoothing (soft kernels).
-    recolor, recolor_hu
-        Probability and standard deviation of an offset per organ (contrast phases).
-    """
-
-    spatial: float = 0.6
-    rotation: float = 12.0
-    scale: float = 1.25
-    elastic_mm: float = 6.0
-    shift: float = 35.0
-    contrast: float = 0.15
-    noise: float = 30.0
-    low_resolution: float = 0.25
-    blur: float = 0.15
-    recolor: float = 0.25
-    recolor_hu: float = 25.0
+THICKEST = 6.0
+"""Thickest slices (mm) that are simulated."""
 
 
 def rotation_matrix(angles: np.ndarray) -> np.ndarray:
@@ -73,8 +43,10 @@ def random_matrix(
     common = math.exp(rng.uniform(-1, 1) * math.log(settings.scale))
     single = np.exp(rng.uniform(-0.2, 0.2, 3) * math.log(settings.scale))
     millimetres = np.diag(spacing)
-    return np.linalg.inv(millimetres) @ rotation_matrix(angles) @ (
-        np.diag(common * single) @ millimetres
+    return (
+        np.linalg.inv(millimetres)
+        @ rotation_matrix(angles)
+        @ (np.diag(common * single) @ millimetres)
     )
 
 
@@ -89,7 +61,7 @@ def crop(
     slices, padding = [], []
     for axis in range(3):
         length, wanted = image.shape[axis], size[axis]
-        start = int(round(float(centre[axis]) - wanted / 2))
+        start = round(float(centre[axis]) - wanted / 2)
         start = min(max(start, 0), max(length - wanted, 0))
         slices.append(slice(start, min(start + wanted, length)))
         padding.append(max(wanted - length, 0))
@@ -178,7 +150,7 @@ def change_intensity(
     settings: AugmentationSettings,
     spacing: tuple[float, ...],
 ) -> Tensor:
-    """Random brightness, contrast, organ offsets, slice thickness, kernel and noise, in HU."""
+    """Random brightness, contrast, gamma, organ offsets, slices, kernel and noise, in HU."""
     if rng.random() < settings.recolor:
         offsets = torch.from_numpy(rng.normal(0, settings.recolor_hu, 256).astype(np.float32))
         offsets[0] = offsets[IGNORE] = 0
@@ -186,15 +158,27 @@ def change_intensity(
         image = image + functional.avg_pool3d(field[None, None], 3, 1, 1)[0, 0]
     if rng.random() < settings.blur:
         image = functional.avg_pool3d(image[None, None], (1, 3, 3), 1, (0, 1, 1))[0, 0]
-    if rng.random() < settings.low_resolution:
-        image = thicken_slices(image, rng.uniform(spacing[0], 6.0) / spacing[0])
+    if rng.random() < settings.low_resolution and spacing[0] < THICKEST:
+        image = thicken_slices(image, rng.uniform(spacing[0], THICKEST) / spacing[0])
     if rng.random() < 0.7:
         centre = rng.uniform(0, 100)
         image = (image - centre) * (1 + rng.uniform(-1, 1) * settings.contrast) + centre
         image = image + rng.uniform(-1, 1) * settings.shift
+    if settings.gamma > 1 and rng.random() < 0.3:
+        image = bend(image, math.exp(rng.uniform(-1, 1) * math.log(settings.gamma)))
     if rng.random() < 0.35:
-        image = image + torch.randn_like(image) * (rng.random() * settings.noise)
+        # A generator of its own: torch's global one is not the same from thread to thread.
+        generator = torch.Generator(image.device).manual_seed(int(rng.integers(2**62)))
+        noise = torch.randn(image.shape, generator=generator, device=image.device)
+        image = image + noise * (rng.random() * settings.noise)
     return image
+
+
+def bend(image: Tensor, exponent: float) -> Tensor:
+    """Change of gamma within the soft-tissue window; HU outside it stay as they are."""
+    low, high = SOFT_TISSUE
+    share = ((image - low) / (high - low)).clamp(0, 1)
+    return image + (share**exponent - share) * (high - low)
 
 
 def thicken_slices(image: Tensor, factor: float) -> Tensor:
@@ -202,7 +186,5 @@ def thicken_slices(image: Tensor, factor: float) -> Tensor:
     slices = max(2, round(image.shape[0] / factor))
     if slices >= image.shape[0]:
         return image
-    thick = functional.interpolate(
-        image[None, None], size=(slices, *image.shape[1:]), mode="area"
-    )
+    thick = functional.interpolate(image[None, None], size=(slices, *image.shape[1:]), mode="area")
     return functional.interpolate(thick, size=image.shape, mode="trilinear")[0, 0]

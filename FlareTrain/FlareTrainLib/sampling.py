@@ -1,8 +1,13 @@
-"""Draws training crops: which scan, where, how large."""
+"""Draws training batches: which scans, where, how large; all by counter, nothing by state.
+
+Crop n of step s is a function of (seed, attempt, s, n) alone. So a resumed run sees what the
+uninterrupted one would have, whatever was drawn ahead, and N processes that share a batch draw
+together what one process would draw.
+"""
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,50 +15,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .augmentation import (
-    AugmentationSettings,
-    change_intensity,
-    crop,
-    random_displacement,
-    random_matrix,
-    warp,
-)
-from .packing import IGNORE, PackedCase, read_case, read_index
-from .synthetic_tumors import TumorSettings, add_tumors
+from FlareSegmentLib.errors import InputError
 
-logger = logging.getLogger(__name__)
+from .augmentation import change_intensity, crop, random_displacement, random_matrix, warp
+from .packing import IGNORE, PackedCase, read_case, read_index
+from .synthetic_tumors import add_tumors
+from .training_settings import (
+    TUMOR,
+    AugmentationSettings,
+    CutMixSettings,
+    SamplingSettings,
+    TrainingSettings,
+    TumorSettings,
+)
+from .tumor_cutmix import TumorObject, extract_objects, paste_object
 
 VOXELS_PER_CLASS = 4000
 """Positions remembered per class and scan for foreground sampling."""
 
-
-@dataclass(frozen=True)
-class SamplingSettings:
-    """How crops are drawn.
-
-    Attributes
-    ----------
-    patches
-        Crop sizes (k, j, i) voxels; one is drawn per step. Flat ones teach scans that show a
-        few centimetres only.
-    patch_weights
-        Relative frequencies of the sizes.
-    foreground
-        Probability that the crop is centred on a voxel of a uniformly drawn class.
-    negative
-        Probability of a scan that holds none of the targets, if there is one.
-    """
-
-    patches: tuple[tuple[int, int, int], ...] = (
-        (80, 128, 144),
-        (64, 144, 160),
-        (48, 144, 208),
-        (32, 160, 224),
-        (16, 192, 240),
-    )
-    patch_weights: tuple[float, ...] = (0.4, 0.25, 0.17, 0.12, 0.06)
-    foreground: float = 0.65
-    negative: float = 0.06
+Size = tuple[int, int, int]
 
 
 @dataclass
@@ -65,19 +45,55 @@ class LoadedCase:
     labels: Tensor
     positions: dict[int, np.ndarray] = field(default_factory=dict)
 
+    @property
+    def known(self) -> frozenset[int]:
+        """Target ids that are labelled in the whole case, by hand or by pseudo-labels."""
+        case = self.case
+        if case.kind == "negative":
+            return frozenset(range(1, TUMOR + 1))
+        organs = {*case.annotated, *case.pseudo} - {TUMOR}
+        return frozenset(organs | ({TUMOR} if case.tumor != "unknown" else set()))
+
 
 @dataclass
 class Sample:
-    """One training crop: (k, j, i) float HU, int64 labels, and whether tumors are unknown."""
+    """One training crop: (k, j, i) float HU, int64 label values, and the ids labelled in it."""
 
     image: Tensor
     labels: Tensor
-    tumor_unknown: bool
+    known: frozenset[int]
+
+
+@dataclass
+class Batch:
+    """Crops of one size.
+
+    Attributes
+    ----------
+    image, labels
+        (batch, k, j, i) float HU and int64 labels, numbered as the network's targets.
+    known
+        (batch, targets) bool; see `losses.Annotation`.
+    """
+
+    image: Tensor
+    labels: Tensor
+    known: Tensor
 
 
 def load_cases(folder: Path, device: torch.device | str = "cpu") -> list[LoadedCase]:
-    """All packed cases of `folder`, kept on `device`."""
+    """All packed cases of `folder`, kept on `device`.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no packed scan.
+    """
+    if not (folder / "index.json").is_file():
+        raise InputError(f"'{folder}' holds no packed cases: index.json is missing.")
     cases, _ = read_index(folder)
+    if not any(case.kind == "scan" for case in cases):
+        raise InputError(f"'{folder}' holds no scan to train with. Add at least one.")
     loaded = []
     rng = np.random.default_rng(0)
     for case in cases:
@@ -101,7 +117,17 @@ def load_cases(folder: Path, device: torch.device | str = "cpu") -> list[LoadedC
 
 
 class CropSampler:
-    """Endless source of augmented crops; all randomness comes from the generator passed in."""
+    """Endless source of augmented crops.
+
+    Parameters
+    ----------
+    cases
+        From `load_cases`.
+    spacing
+        (k, j, i) mm of cases that do not state their own.
+    targets
+        FLARE ids in the order of the network's targets.
+    """
 
     def __init__(
         self,
@@ -110,6 +136,8 @@ class CropSampler:
         sampling: SamplingSettings = SamplingSettings(),
         augmentation: AugmentationSettings = AugmentationSettings(),
         tumors: TumorSettings = TumorSettings(),
+        cutmix: CutMixSettings = CutMixSettings(),
+        targets: tuple[int, ...] = tuple(range(1, TUMOR + 1)),
     ) -> None:
         self.scans = [c for c in cases if c.case.kind == "scan"]
         self.negatives = [c for c in cases if c.case.kind == "negative"]
@@ -117,47 +145,145 @@ class CropSampler:
         self.sampling = sampling
         self.augmentation = augmentation
         self.tumors = tumors
-        # A class is drawn first, then a scan that has it: rare organs are seen as often.
-        self.classes = sorted({label for c in self.scans for label in c.positions})
+        self.cutmix = cutmix
+        self.targets = targets
+        self.objects = self._tumor_objects() if cutmix.probability > 0 else []
+        self._types = self._group_by_type()
+        self._numbers = target_numbers(targets)
 
-    def draw(self, rng: np.random.Generator) -> Sample:
-        """One augmented crop."""
+    @classmethod
+    def of(
+        cls, cases: list[LoadedCase], spacing: tuple[float, ...], settings: TrainingSettings
+    ) -> CropSampler:
+        """Sampler of a training."""
+        return cls(
+            cases,
+            spacing,
+            settings.sampling,
+            settings.augmentation,
+            settings.tumors,
+            settings.cutmix,
+            settings.targets,
+        )
+
+    def batch(self, key: Sequence[int], step: int, indices: Sequence[int]) -> Batch:
+        """Crops `indices` of the batch of a step.
+
+        Parameters
+        ----------
+        key
+            Seed, and whatever else tells runs apart.
+        """
+        common = np.random.default_rng([*key, step])
+        size = self._size(common)
+        scans = self._scans_of_batch(common, step)
+        samples = [
+            self.draw(np.random.default_rng([*key, step, 1 + index]), size, scans)
+            for index in indices
+        ]
+        device = samples[0].image.device
+        return Batch(
+            torch.stack([sample.image for sample in samples]),
+            torch.stack([self._numbers.to(device)[sample.labels] for sample in samples]),
+            torch.tensor([[t in s.known for t in self.targets] for s in samples]).to(device),
+        )
+
+    def draw(self, rng: np.random.Generator, size: Size, scans: list[LoadedCase]) -> Sample:
+        """One augmented crop of `scans`, or of a volume without targets."""
         settings = self.sampling
-        weights = np.asarray(settings.patch_weights)
-        size = settings.patches[int(rng.choice(len(weights), p=weights / weights.sum()))]
         if self.negatives and rng.random() < settings.negative:
             loaded = self.negatives[int(rng.integers(len(self.negatives)))]
             centre = rng.uniform(0, 1, 3) * loaded.image.shape
         else:
-            loaded, centre = self._draw_scan(rng, size)
+            loaded, centre = self._draw_scan(rng, size, scans)
+        spacing = self._spacing_of(loaded)
         image, labels = self._cut(loaded, centre, size, rng)
-        tumor_unknown = loaded.case.tumor == "unknown"
-        if loaded.case.kind == "scan" and rng.random() < self.tumors.probability:
-            image, labels, count = add_tumors(image, labels, rng, self.spacing, self.tumors)
-            # With a drawn tumor in it the crop counts as labelled: P3's rule for CutMix.
-            tumor_unknown = tumor_unknown and count == 0
-        image = change_intensity(image, labels, rng, self.augmentation, self.spacing)
-        return Sample(image, labels, tumor_unknown)
+        known = loaded.known
+        if loaded.case.kind == "scan" and TUMOR in self.targets:
+            image, labels, pasted = self._paste(image, labels, known, spacing, rng)
+            count = int(pasted)
+            if rng.random() < self.tumors.probability:
+                image, labels, drawn = add_tumors(image, labels, rng, spacing, self.tumors)
+                count += drawn
+            if count:
+                # With a tumor put into it the crop counts as labelled (P3's rule for CutMix).
+                known = known | {TUMOR}
+        image = change_intensity(image, labels, rng, self.augmentation, spacing)
+        return Sample(image, labels, known)
+
+    def _size(self, rng: np.random.Generator) -> Size:
+        patches, weights = self.sampling.patches, np.asarray(self.sampling.patch_weights)
+        share = weights / weights.sum() if len(weights) else None
+        return patches[int(rng.choice(len(patches), p=share))]
+
+    def _spacing_of(self, loaded: LoadedCase) -> tuple[float, ...]:
+        return loaded.case.spacing or self.spacing
+
+    # Which scans
+
+    def _group_by_type(self) -> dict[frozenset[int], list[LoadedCase]]:
+        wanted = frozenset(self.targets)
+        types: dict[frozenset[int], list[LoadedCase]] = {}
+        for scan in self.scans:
+            types.setdefault(scan.known & wanted, []).append(scan)
+        return types
+
+    def _scans_of_batch(self, rng: np.random.Generator, step: int) -> list[LoadedCase]:
+        """Scans that a batch may come from: all, or those of one type, drawn by their number."""
+        settings = self.sampling
+        if not settings.by_type:
+            return self.scans
+        organs = frozenset(self.targets) - {TUMOR}
+        full = [t for t in self._types if organs <= t]
+        partial = [t for t in self._types if not organs <= t]
+        choice = [*full, *partial]
+        # Drawn always, so that what follows does not depend on the settings.
+        draw = rng.random()
+        if full and step < settings.full_first:
+            choice = full
+        elif full and partial and settings.full_fraction is not None:
+            choice = full if draw < settings.full_fraction else partial
+        counts = np.asarray([len(self._types[t]) for t in choice], float)
+        return self._types[choice[int(rng.choice(len(choice), p=counts / counts.sum()))]]
 
     def _draw_scan(
-        self, rng: np.random.Generator, size: tuple[int, int, int]
+        self, rng: np.random.Generator, size: Size, scans: list[LoadedCase]
     ) -> tuple[LoadedCase, np.ndarray]:
-        if self.classes and rng.random() < self.sampling.foreground:
-            label = int(rng.choice(self.classes))
-            holders = [c for c in self.scans if label in c.positions]
-            loaded = holders[int(rng.integers(len(holders)))]
-            position = loaded.positions[label][int(rng.integers(len(loaded.positions[label])))]
-            jitter = rng.uniform(-0.3, 0.3, 3) * size
-            return loaded, position + jitter
-        loaded = self.scans[int(rng.integers(len(self.scans)))]
+        """A scan and the centre of a crop, on a labelled voxel as often as the settings say."""
+        settings = self.sampling
+        if rng.random() < settings.foreground:
+            labels = self._classes(scans)
+            if settings.class_balanced and labels:
+                label = self._class(rng, labels)
+                holders = [c for c in scans if label in c.positions]
+                loaded = holders[int(rng.integers(len(holders)))]
+                return loaded, self._around(loaded, label, size, rng)
+            loaded = scans[int(rng.integers(len(scans)))]
+            labels = self._classes([loaded])
+            if labels:
+                return loaded, self._around(loaded, self._class(rng, labels), size, rng)
+        loaded = scans[int(rng.integers(len(scans)))]
         return loaded, rng.uniform(0.05, 0.95, 3) * loaded.image.shape
 
+    def _classes(self, scans: list[LoadedCase]) -> list[int]:
+        found = {label for scan in scans for label in scan.positions}
+        return sorted(found & set(self.targets))
+
+    def _class(self, rng: np.random.Generator, labels: list[int]) -> int:
+        if TUMOR in labels and rng.random() < self.sampling.tumor_bias:
+            return TUMOR
+        return int(rng.choice(labels))
+
+    @staticmethod
+    def _around(loaded: LoadedCase, label: int, size: Size, rng: np.random.Generator) -> np.ndarray:
+        places = loaded.positions[label]
+        position = places[int(rng.integers(len(places)))]
+        return position + rng.uniform(-0.3, 0.3, 3) * size
+
+    # What is cut out of them
+
     def _cut(
-        self,
-        loaded: LoadedCase,
-        centre: np.ndarray,
-        size: tuple[int, int, int],
-        rng: np.random.Generator,
+        self, loaded: LoadedCase, centre: np.ndarray, size: Size, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
         half = np.asarray(size) / 2
         shape = np.asarray(loaded.image.shape)
@@ -167,6 +293,57 @@ class CropSampler:
         centre = np.clip(centre, low, high)
         if rng.random() >= self.augmentation.spatial:
             return crop(loaded.image, loaded.labels, centre, size)
-        matrix = random_matrix(rng, self.augmentation, self.spacing)
-        field = random_displacement(rng, self.augmentation, self.spacing)
+        spacing = self._spacing_of(loaded)
+        matrix = random_matrix(rng, self.augmentation, spacing)
+        field = random_displacement(rng, self.augmentation, spacing)
+        field = field.to(loaded.image.device)
         return warp(loaded.image, loaded.labels, centre, size, matrix, field)
+
+    def _paste(
+        self,
+        image: Tensor,
+        labels: Tensor,
+        known: frozenset[int],
+        spacing: tuple[float, ...],
+        rng: np.random.Generator,
+    ) -> tuple[Tensor, Tensor, bool]:
+        """Paste a tumor object, as often as the settings say, if the crop shows no tumor."""
+        if not self.objects or rng.random() >= self.cutmix.probability:
+            return image, labels, False
+        if TUMOR in known and not self.cutmix.tumor_free:
+            return image, labels, False
+        if bool((labels == TUMOR).any()):
+            return image, labels, False
+        tumor: TumorObject = self.objects[int(rng.integers(len(self.objects)))]
+        wanted = known & frozenset(self.targets)
+        return paste_object(image, labels, tumor, wanted, spacing, rng, self.cutmix)
+
+    def _tumor_objects(self) -> list[TumorObject]:
+        rng = np.random.default_rng(0)
+        objects = []
+        for scan in self.scans:
+            if TUMOR in scan.known and TUMOR in scan.positions:
+                objects += extract_objects(
+                    scan.image,
+                    scan.labels,
+                    self._spacing_of(scan),
+                    scan.known,
+                    scan.case.name,
+                    rng,
+                    self.cutmix,
+                )
+        return objects
+
+
+def target_numbers(targets: Sequence[int]) -> Tensor:
+    """Table (256,) from packed label values to 1, 2, ... in the order of `targets`.
+
+    A labelled organ that is no target is background. A tumor that is no target is unknown: the
+    organ around it, which the label map does not tell, may be one.
+    """
+    table = torch.zeros(256, dtype=torch.int64)
+    table[IGNORE] = IGNORE
+    table[TUMOR] = IGNORE
+    for number, target in enumerate(targets, start=1):
+        table[target] = number
+    return table

@@ -7,42 +7,12 @@ organ mask is needed, so scans without a single annotated tumor can teach what t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-TUMOR = 14
-
-
-@dataclass(frozen=True)
-class TumorSettings:
-    """How synthetic tumors are drawn.
-
-    Attributes
-    ----------
-    probability
-        Probability that a crop gets tumors.
-    hosts
-        Target ids of organs that may hold one: liver, kidneys, pancreas, spleen, stomach.
-    host_weights
-        Relative frequency of the hosts.
-    radius_mm
-        Smallest and largest mean radius; log-uniform.
-    drop_hu
-        Smallest and largest fall of intensity; one tumor in eight rises by half as much.
-    most
-        Largest number of tumors in a crop.
-    """
-
-    probability: float = 0.4
-    hosts: tuple[int, ...] = (1, 2, 13, 4, 11)
-    host_weights: tuple[float, ...] = (0.5, 0.13, 0.13, 0.18, 0.06)
-    radius_mm: tuple[float, float] = (4.0, 28.0)
-    drop_hu: tuple[float, float] = (25.0, 90.0)
-    most: int = 4
+from .training_settings import TUMOR, TumorSettings
 
 
 def add_tumors(

@@ -120,3 +120,52 @@ def reference_layout(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def packed_patients(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four packed cases: all annotated, three organs, no tumor, and a volume without organs."""
+    from FlareTrainLib.packing import PackedCase, pack_case, write_index
+
+    folder = tmp_path_factory.mktemp("packed")
+    spacing = (SPACING,) * 3
+    organs = tuple(range(1, 14))
+    cases = [
+        PackedCase("all", (*organs, 14), (), "annotated"),
+        PackedCase("three", (1, 2, 3), (), "unknown"),
+        PackedCase("healthy", (), organs, "absent"),
+        PackedCase("empty", tuple(range(1, 15)), (), "absent", "negative"),
+    ]
+    for number, case in enumerate(cases):
+        image, labels = patient(number, tumor=case.name == "all")
+        if case.name == "three":
+            labels[labels > 3] = 0
+        if case.kind == "negative":
+            image, labels = np.full_like(image, 40), np.zeros_like(labels)
+        pack_case(folder, case, image, labels, spacing, spacing)
+    write_index(folder, cases, spacing)
+    return folder
+
+
+@pytest.fixture
+def raw_dataset(tmp_path: Path) -> Path:
+    """A dataset in nnU-Net's layout: full, partly labeled, unlabeled, and one for validation."""
+    import json
+
+    folder = tmp_path / "dataset"
+    annotated = {}
+    everything = list(range(1, 15))
+    for n, ids in enumerate((everything, everything, [1, 3], [])):
+        name = f"case_{n}"
+        image, labels = patient(n)
+        write_volume(folder / "imagesTr" / f"{name}_0000.nii.gz", image)
+        if ids:
+            drawn = np.where(np.isin(labels, ids), labels, 0).astype(np.uint8)
+            write_labels(folder / "labelsTr" / f"{name}.nii.gz", drawn)
+            annotated[name] = {"annotated": ids}
+        for source in ("a", "b", "c"):
+            write_labels(folder / "pseudo" / source / f"{name}.nii.gz", labels)
+    image, labels = patient(11)
+    write_volume(folder / "imagesTs" / "held_out_0000.nii.gz", image)
+    write_labels(folder / "labelsTs" / "held_out.nii.gz", labels)
+    annotated["held_out"] = {"annotated": everything}
+    (folder / "annotated.json").write_text(json.dumps(annotated))
+    return folder
