@@ -30,7 +30,7 @@ from .localiser import (
 from .prediction import Predictor, WindowCount
 from .progress import CancelQuery, Monitor, ProgressCallback
 from .resampling import resample_volume
-from .upsampling import upsample_argmax, upsample_labels
+from .upsampling import largest_channel, upsample_argmax, upsample_labels
 from .volume import LabelMap, Volume
 from .windows import Box
 
@@ -264,7 +264,7 @@ class _Run:
             coarse, patch, self.settings.step, None, Monitor(None, self.monitor.cancel), self.count
         )
         spacing = _spacing(scan.array.shape, scan.spacing, size)
-        labels = logits.argmax(0).to(torch.uint8).cpu().numpy()
+        labels = largest_channel(logits)
         organs = organ_components(
             labels, self.info.targets, float(np.prod(spacing)) / 1000, settings
         )
@@ -302,7 +302,7 @@ class _Run:
         """Change, in place, the logits of components that should not be there."""
         if self.settings.cleanup is None:
             return
-        winner = logits.argmax(0).to(torch.uint8).cpu().numpy()
+        winner = largest_channel(logits)
         for last in (False, True):
             stray = stray_voxels(winner, voxel_ml, self.info.targets, self.settings.cleanup)
             if not stray.any():

@@ -37,6 +37,14 @@ class ClassBox:
     fine: tuple[slice, slice, slice]
 
 
+def largest_channel(logits: Tensor) -> np.ndarray:
+    """Channel of the largest logit, the first of equals: (channels, k, j, i) to uint8 (k, j, i).
+
+    `Tensor.max` takes a third of the time of `Tensor.argmax` over a leading axis on CPU.
+    """
+    return logits.max(0).indices.to(torch.uint8).cpu().numpy()
+
+
 def boundary_cells(winner: np.ndarray) -> np.ndarray:
     """Voxels that belong to a cell whose eight corners do not all have the same winner.
 
@@ -67,7 +75,7 @@ def class_boxes(logits: Tensor, fine_size: tuple[int, int, int]) -> list[ClassBo
     fine_size
         Output voxels (k, j, i) of the same region.
     """
-    winner = logits.argmax(0).to(torch.uint8).cpu().numpy()
+    winner = largest_channel(logits)
     mixed = torch.from_numpy(boundary_cells(winner)).to(logits.device)
     present = np.bincount(winner.ravel(), minlength=logits.shape[0])
     boxes = []
@@ -205,7 +213,7 @@ def reference_argmax(logits: Tensor, fine_size: tuple[int, int, int]) -> np.ndar
 
 def upsample_labels(logits: Tensor, fine_size: tuple[int, int, int]) -> np.ndarray:
     """Argmax first, then the nearest label: P1's fast inference, worse at every boundary."""
-    labels = logits.argmax(0).to(torch.uint8).cpu().numpy()
+    labels = largest_channel(logits)
     nearest = [
         np.minimum(((np.arange(m) + 0.5) * (n / m)).astype(np.int64), n - 1)
         for n, m in zip(labels.shape, fine_size, strict=True)
