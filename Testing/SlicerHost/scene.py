@@ -51,7 +51,7 @@ def make_scene(home: str, temporary: str) -> tuple[Any, Any, dict[str, Any]]:
     remote.GetCacheManager().SetRemoteCacheDirectory(temporary)
     remote.AddDataIOToScene()
     logics = {"RemoteIO": remote}
-    (Path(home) / "ColorFiles").mkdir(exist_ok=True)
+    _write_generic_colors(Path(home) / "ColorFiles")
     # slicer-core has no resource files: the terminologies logic would print an error for each of
     # Slicer's own lists, which are not there. A module loads its own list all the same.
     vtk.vtkObject.GlobalWarningDisplayOff()
@@ -67,6 +67,16 @@ def make_scene(home: str, temporary: str) -> tuple[Any, Any, dict[str, Any]]:
     return scene, application_logic, logics
 
 
+def _write_generic_colors(folder: Path) -> None:
+    """Stand in for the color file that every label map volume looks for; the colors are ours."""
+    folder.mkdir(exist_ok=True)
+    lines = ["0 Background 0 0 0 0"]
+    lines += [
+        f"{n} Segment_{n} {n * 67 % 256} {n * 131 % 256} {n * 199 % 256} 255" for n in range(1, 256)
+    ]
+    (folder / "GenericColors.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 class SubjectHierarchyItems:
     """Gives every data node its item in the subject hierarchy, as Slicer's plugins do."""
 
@@ -76,8 +86,19 @@ class SubjectHierarchyItems:
         def added(caller: Any, event: str, node: Any) -> None:
             self._add(node)
 
-        added.CallDataType = vtk.VTK_OBJECT  # type: ignore[attr-defined]
-        self._tag = scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, added)
+        def removed(caller: Any, event: str, node: Any) -> None:
+            self._remove(node)
+
+        for callback in (added, removed):
+            callback.CallDataType = vtk.VTK_OBJECT  # type: ignore[attr-defined]
+        events = slicer.vtkMRMLScene
+        self._tags = [
+            scene.AddObserver(events.NodeAddedEvent, added),
+            scene.AddObserver(events.NodeAboutToBeRemovedEvent, removed),
+        ]
+
+    def _hierarchy(self) -> Any:
+        return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self._scene)
 
     def _add(self, node: Any) -> None:
         if self._scene.IsImporting() or self._scene.IsClosing() or node is None:
@@ -85,10 +106,19 @@ class SubjectHierarchyItems:
         data = node.IsA("vtkMRMLDisplayableNode") or node.IsA("vtkMRMLStorableNode")
         if not data or node.GetHideFromEditors() or node.IsA("vtkMRMLColorNode"):
             return
-        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self._scene)
+        hierarchy = self._hierarchy()
         if hierarchy is not None and not hierarchy.GetItemByDataNode(node):
             hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
 
+    def _remove(self, node: Any) -> None:
+        if self._scene.IsClosing() or node is None or not node.IsA("vtkMRMLStorableNode"):
+            return
+        hierarchy = self._hierarchy()
+        item = hierarchy.GetItemByDataNode(node) if hierarchy is not None else 0
+        if item:
+            hierarchy.RemoveItem(item, False, False)
+
     def remove(self) -> None:
         """Stop."""
-        self._scene.RemoveObserver(self._tag)
+        for tag in self._tags:
+            self._scene.RemoveObserver(tag)

@@ -32,14 +32,18 @@ def test_a_collapsed_section_hides_its_children(widgets):
 
     section = widgets[0].ctkCollapsibleButton()
     layout = qt.QVBoxLayout(section)
-    label = qt.QLabel("inside")
+    label, hidden = qt.QLabel("inside"), qt.QLabel("hidden by the module")
     layout.addWidget(label)
+    layout.addWidget(hidden)
+    hidden.hide()
+    section.collapsed = True  # before it was ever shown
     section.show()
-    assert label.visible
-    section.collapsed = True
     assert not label.visible
     section.collapsed = False
     assert label.visible
+    assert not hidden.visible
+    section.collapsed = True
+    assert not label.visible
 
 
 def test_checkable_combo_tells_of_checks(widgets):

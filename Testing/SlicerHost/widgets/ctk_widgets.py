@@ -8,6 +8,16 @@ from SlicerHost.pythonqt.wrapper import invokable
 from SlicerHost.widgets.declaring import stored
 
 
+_NO_LIMIT = 16777215
+"""Qt's QWIDGETSIZE_MAX, which PySide does not export."""
+
+
+def _was_hidden(child: QtWidgets.QWidget) -> bool:
+    """Tell whether a child was hidden on purpose; one that was never shown is not."""
+    explicit = child.testAttribute(QtCore.Qt.WidgetAttribute.WA_WState_ExplicitShowHide)
+    return explicit and child.isHidden()
+
+
 class ctkCollapsibleButton(QtWidgets.QAbstractButton):
     """A section with a title bar that folds its children away."""
 
@@ -33,10 +43,10 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
     def _on_toggled(self, opened: bool) -> None:
         children = [child for child in self.children() if isinstance(child, QtWidgets.QWidget)]
         if not opened:
-            self._shown = [child for child in children if not child.isHidden()]
+            self._shown = [child for child in children if not _was_hidden(child)]
         for child in self._shown if opened else children:
             child.setVisible(opened)
-        height = QtWidgets.QWIDGETSIZE_MAX if opened else self._title_height()
+        height = _NO_LIMIT if opened else self._title_height()
         self.setMaximumHeight(height)
         self.updateGeometry()
         self.contentsCollapsed.emit(not opened)
@@ -58,14 +68,14 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         layout = self.layout()
         width = self.fontMetrics().horizontalAdvance(self.text()) + 40
         if layout is not None and self.isChecked():
-            return layout.sizeHint().expandedTo(QtCore.QSize(width, 0))
+            return layout.totalSizeHint().expandedTo(QtCore.QSize(width, 0))
         return QtCore.QSize(width, self._title_height())
 
     def minimumSizeHint(self) -> QtCore.QSize:
         """Give the size below which the contents would be cut."""
         layout = self.layout()
         if layout is not None and self.isChecked():
-            return layout.minimumSize()
+            return layout.totalMinimumSize()
         return QtCore.QSize(40, self._title_height())
 
     def hitButton(self, position: QtCore.QPoint) -> bool:
