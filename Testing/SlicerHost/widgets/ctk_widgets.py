@@ -7,7 +7,6 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from SlicerHost.pythonqt.wrapper import invokable
 from SlicerHost.widgets.declaring import stored
 
-
 _NO_LIMIT = 16777215
 """Qt's QWIDGETSIZE_MAX, which PySide does not export."""
 
