@@ -6,7 +6,11 @@
 PYTHON ?= python3
 OUTPUT ?= demo
 SEED   ?= 1
-export PYTHON INPUT OUTPUT SEED
+# make train: goes on with RUN if it was begun.
+DATA    ?= ../shared/data
+RUN     ?= runs/base
+MINUTES ?= 120
+export PYTHON INPUT OUTPUT SEED DATA RUN MINUTES TRAIN_ARGS
 
 # Relative, so that a checkout in a folder with spaces in its path works.
 VENV_PYTHON = .venv/bin/python
@@ -48,4 +52,4 @@ screenshots: venv
 	@$(VENV_PYTHON) Testing/SlicerHost/screenshots.py $(SCREENSHOT_ARGS)
 
 train: venv
-	@$(VENV_PYTHON) -m FlareTrainLib fit $(TRAIN_ARGS)
+	@$(VENV_PYTHON) -m FlareTrainLib base --data "$$DATA" --run "$$RUN" --minutes "$$MINUTES" $$TRAIN_ARGS

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from FlareSegmentLib import __version__
-from FlareSegmentLib.errors import FlareError
+from FlareSegmentLib.errors import Cancelled, FlareError, InputError
+
+if TYPE_CHECKING:
+    from .pseudo_labels import JobRunner
 
 PROGRAM = "flare-train"
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C."""
+"""Exit code after Ctrl-C or an end asked for by the system."""
+
+_DESCRIPTION = """\
+Train models for FlareSegment from CT scans with partial labels or none.
+
+A dataset is a folder in nnU-Net's raw layout: imagesTr, labelsTr, dataset.json, and annotated.json,
+which says what was annotated in which case. The usual order is: check, then run."""
 
 _EPILOG = """\
-exit code: 0 when all went well, 1 when something failed, 2 for a wrong command line, 130 after
-Ctrl-C. Every command can be stopped and goes on where it was when it is run again."""
+exit code: 0 when all went well, 1 when something failed, 2 for a wrong command line, 130 when it
+was stopped. Every command can be stopped and goes on where it was when it is run again."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0; 1 when something failed; 2 for a wrong command line; 130 after Ctrl-C.
+        Exit code: 0; 1 when something failed; 2 for a wrong command line; 130 when stopped.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -43,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         code: int = options.function(options)
+    except Cancelled as stopped:
+        print(f"{PROGRAM}: {stopped}", file=sys.stderr)
+        return INTERRUPTED
     except FlareError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 1
@@ -52,128 +65,290 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        prog=PROGRAM,
-        description="Train models for FlareSegment from partly labeled CT scans.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog=PROGRAM, description=_DESCRIPTION, epilog=_EPILOG, formatter_class=form
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_base, _add_fit, _add_export):
+    adders = (
+        _add_check,
+        _add_run,
+        _add_base,
+        _add_pseudo,
+        _add_refine,
+        _add_pack,
+        _add_fit,
+        _add_evaluate,
+        _add_export,
+        _add_recipes,
+    )
+    for add in adders:
         command = add(commands)
         command.add_argument("-q", "--quiet", action="store_true", help="tell only problems")
     return parser
 
 
-def _device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="(%(default)s)"
-    )
+def _command(commands: Any, name: str, text: str, function: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(function=function)
+    return parser
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    choices = ("auto", "cpu", "cuda")
+    parser.add_argument("--device", choices=choices, default="auto", help="(%(default)s)")
+
+
+def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--scheduler", default="", metavar="ADDRESS", help="label on this Dask cluster")
+    add("--workers", type=int, default=0, metavar="N", help="label with N processes here")
+
+
+def _add_check(commands: Any) -> argparse.ArgumentParser:
+    text = "Say what a dataset holds and what may be wrong with it; changes nothing."
+    parser = _command(commands, "check", text, _check)
+    parser.add_argument("data", type=Path, metavar="DATA", help="dataset folder")
+    parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="folder for an overview")
+    return parser
+
+
+def _add_run(commands: Any) -> argparse.ArgumentParser:
+    text = "Make a model from a dataset by a recipe: all steps, resumable."
+    parser = _command(commands, "run", text, _run)
+    add = parser.add_argument
+    add("recipe", metavar="RECIPE", help="name of a recipe (see recipes), or a JSON file")
+    add("--data", required=True, type=Path, metavar="DATA", help="dataset folder")
+    _add_run_options(parser)
+    return parser
 
 
 def _add_base(commands: Any) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "base",
-        help="train the bundled model on the project's data",
-        description="Train the bundled model: pack the scans, train localiser and network, and "
-        "keep the best bundle so far in RUN/bundle.",
-    )
+    text = "Train the bundled model on the project's data: run base."
+    parser = _command(commands, "base", text, _run)
+    parser.set_defaults(recipe="base")
     add = parser.add_argument
     add("--data", required=True, type=Path, metavar="DATA", help="folder with ct, manual, pseudo")
+    _add_run_options(parser)
+    return parser
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--run", required=True, type=Path, metavar="RUN", help="folder of the run")
-    add("--minutes", required=True, type=float, help="time budget of this call")
-    add("--settings", type=Path, metavar="JSON", help="other settings than the model's")
-    add("--no-validation", action="store_true", help="take the newest bundle, not the best")
-    _device(parser)
-    parser.set_defaults(function=_base)
+    add("--minutes", type=float, help="time for all trainings of this call (whole schedules)")
+    add("--steps", type=int, help="length of every schedule (the recipe's)")
+    add("--no-validation", action="store_true", help="do not score the model")
+    _add_device(parser)
+    _add_cluster(parser)
+
+
+def _add_pseudo(commands: Any) -> argparse.ArgumentParser:
+    text = "Label the scans of a dataset, or of a folder, with a model."
+    parser = _command(commands, "pseudo", text, _pseudo)
+    add = parser.add_argument
+    add("data", type=Path, metavar="DATA", help="dataset, or a folder of scans")
+    add("--model", required=True, type=Path, metavar="FOLDER", help="the model bundle")
+    add("-o", "--output", required=True, type=Path, metavar="OUT", help="folder of label maps")
+    _add_device(parser)
+    _add_cluster(parser)
+    return parser
+
+
+def _add_refine(commands: Any) -> argparse.ArgumentParser:
+    text = "Choose and merge pseudo-labels; leaves labels and a table of decisions."
+    parser = _command(commands, "refine", text, _refine)
+    add = parser.add_argument
+    add("data", type=Path, metavar="DATA", help="dataset folder")
+    add("--recipe", required=True, help="recipe whose rules are used")
+    add("--source", action="append", default=[], type=Path, help="another folder of label maps")
+    add("-o", "--output", required=True, type=Path, metavar="OUT", help="folder of the labels")
+    return parser
+
+
+def _add_pack(commands: Any) -> argparse.ArgumentParser:
+    text = "Resample refined cases to the grid of a recipe's network."
+    parser = _command(commands, "pack", text, _pack)
+    add = parser.add_argument
+    add("data", type=Path, metavar="DATA", help="dataset folder")
+    add("--refined", required=True, type=Path, help="output of refine")
+    add("--recipe", required=True, help="recipe whose grid is used")
+    add("-o", "--output", required=True, type=Path, metavar="OUT", help="folder of packed cases")
     return parser
 
 
 def _add_fit(commands: Any) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "fit",
-        help="train one network on packed cases",
-        description="Train one network on a folder of packed cases; goes on with RUN if it was "
-        "begun.",
-    )
+    text = "Train one network on packed cases; also under torchrun."
+    parser = _command(commands, "fit", text, _fit)
     add = parser.add_argument
     add("--packed", required=True, type=Path, help="folder of packed cases")
-    add("--run", required=True, type=Path, metavar="RUN", help="folder of the run")
-    add("--minutes", type=float, help="time budget; default: to the end of the schedule")
-    add("--settings", type=Path, metavar="JSON", help="settings of the training")
-    _device(parser)
-    parser.set_defaults(function=_fit)
+    add("--run", required=True, type=Path, metavar="RUN", help="folder of the training run")
+    add("--recipe", help="recipe whose network is trained")
+    add("--settings", type=Path, metavar="JSON", help="training settings instead of a recipe's")
+    add("--minutes", type=float, help="time budget (whole schedule)")
+    _add_device(parser)
+    return parser
+
+
+def _add_evaluate(commands: Any) -> argparse.ArgumentParser:
+    text = "Score a model on the validation cases of a dataset: DSC and NSD per target."
+    parser = _command(commands, "evaluate", text, _evaluate)
+    add = parser.add_argument
+    add("data", type=Path, metavar="DATA", help="dataset folder")
+    add("--model", required=True, type=Path, metavar="FOLDER", help="the model bundle")
+    add("-o", "--output", required=True, type=Path, metavar="OUT", help="folder of the results")
+    _add_device(parser)
     return parser
 
 
 def _add_export(commands: Any) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "export",
-        help="write a run's network as a bundle",
-        description="Write the averaged weights of a training run as a bundle that FlareSegment "
-        "loads.",
-    )
+    text = "Write the weights of a training run as a bundle that FlareSegment loads."
+    parser = _command(commands, "export", text, _export)
     add = parser.add_argument
-    add("--run", required=True, type=Path, metavar="RUN", help="run of `flare-train fit`")
-    add("--packed", required=True, type=Path, help="the packed cases it was trained on")
-    add("-o", "--output", required=True, type=Path, metavar="FOLDER", help="the bundle")
+    add("--run", required=True, type=Path, metavar="RUN", help="run of fit")
+    add("--recipe", required=True, help="recipe of the network: its grid and window")
+    add("--localiser", type=Path, metavar="RUN", help="run of the recipe's localiser")
     add("--name", required=True, help="name of the model")
-    add("--version", dest="model_version", default="1", help="of the model (%(default)s)")
-    add("--patch", type=_three, default=(96, 256, 256), help="largest window k,j,i voxels")
-    add("--localiser", type=Path, metavar="RUN", help="run of the localising network")
-    parser.set_defaults(function=_export)
+    add("--model-version", default="1", help="(%(default)s)")
+    add("-o", "--output", required=True, type=Path, metavar="FOLDER", help="the bundle")
     return parser
 
 
-def _base(options: argparse.Namespace) -> int:
-    from .base_model import BaseArguments, train_base_model
+def _add_recipes(commands: Any) -> argparse.ArgumentParser:
+    return _command(commands, "recipes", "List the recipes that come with FlareTrain.", _recipes)
 
-    bundle = train_base_model(
-        BaseArguments(
+
+def _check(options: argparse.Namespace) -> int:
+    from .dataset_check import check_dataset
+
+    report = check_dataset(options.data)
+    print(report.as_text())
+    if options.output is not None:
+        print(f"Overview: {report.write(options.output)}")
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    from .pipeline import RunArguments, run_recipe
+
+    # As Ctrl-C outside of training, which has its own way to stop at the end of a step.
+    signal.signal(signal.SIGTERM, _interrupt)
+    bundle = run_recipe(
+        RunArguments(
+            recipe=options.recipe,
             data=options.data,
             run=options.run,
             minutes=options.minutes,
+            steps=options.steps,
             device=options.device,
-            settings=options.settings,
             validate=not options.no_validation,
+            runner=_runner(options),
         )
     )
     print(bundle)
     return 0
 
 
-def _fit(options: argparse.Namespace) -> int:
-    from .base_model import NetworkTraining, fit_packed
-    from .settings import read_json, settings_from_json
+def _pseudo(options: argparse.Namespace) -> int:
+    from .pseudo_labels import label_scans, scans_of
 
-    training = NetworkTraining()
-    if options.settings is not None:
+    paths = label_scans(
+        options.model, scans_of(options.data), options.output, options.device, _runner(options)
+    )
+    print(f"{len(paths)} label maps in {options.output}")
+    return 0
+
+
+def _refine(options: argparse.Namespace) -> int:
+    from .dataset import check_trainable, read_dataset
+    from .recipe import read_recipe
+    from .refinement import refine_dataset
+
+    dataset = read_dataset(options.data)
+    check_trainable(dataset)
+    sources = {path.name: path for path in options.source} | dict(dataset.sources)
+    refined = refine_dataset(dataset, sources, read_recipe(options.recipe).refine, options.output)
+    print(f"{len(refined)} of {len(dataset.cases)} cases are used; see decisions.csv")
+    return 0
+
+
+def _pack(options: argparse.Namespace) -> int:
+    from .dataset import read_dataset
+    from .pack_dataset import pack_refined
+    from .recipe import read_recipe
+    from .refinement import read_refined
+
+    dataset, refined = read_dataset(options.data), read_refined(options.refined)
+    grid = read_recipe(options.recipe).network.grid
+    pack_refined(dataset, refined, options.refined, options.output, grid)
+    print(f"{len(refined)} cases in {options.output}")
+    return 0
+
+
+def _fit(options: argparse.Namespace) -> int:
+    from .fit import fit_run
+    from .recipe import read_recipe
+    from .settings import read_json, settings_from_json
+    from .training_settings import TrainingSettings
+
+    if (options.recipe is None) == (options.settings is None):
+        raise InputError("Give either --recipe or --settings.")
+    if options.recipe is not None:
+        settings = read_recipe(options.recipe).network.training
+    else:
         content = read_json(options.settings)
-        training = settings_from_json(NetworkTraining, content, options.settings.name)
-    fit_packed(options.run, options.packed, training, options.minutes, options.device)
-    print(options.run)
+        settings = settings_from_json(TrainingSettings, content, options.settings.name)
+    result = fit_run(options.run, options.packed, settings, options.minutes, options.device)
+    print(f"step {result['step']}{', finished' if result['finished'] else ''}")
+    return INTERRUPTED if result["stopped"] else 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from .dataset import read_dataset
+    from .evaluation import evaluate_bundle
+
+    dataset = read_dataset(options.data)
+    result = evaluate_bundle(
+        options.model, dataset.validation, options.output, options.device, None, dataset.values
+    )
+    print(result.as_table())
     return 0
 
 
 def _export(options: argparse.Namespace) -> int:
-    from .export import export_bundle
-    from .packing import read_index
+    from .export import TrainedNetwork, export_bundle
+    from .recipe import read_recipe
 
-    _, spacing = read_index(options.packed)
-    export_bundle(
-        options.output,
-        options.name,
-        options.model_version,
-        options.run,
-        spacing,
-        options.patch,
-        options.localiser,
-    )
+    recipe = read_recipe(options.recipe)
+    localiser = None
+    if options.localiser is not None:
+        if recipe.localiser is None:
+            raise InputError(f"The recipe {recipe.name} has no localiser. Leave --localiser out.")
+        stage = recipe.localiser
+        localiser = TrainedNetwork(options.localiser, stage.grid, stage.patch)
+    network = TrainedNetwork(options.run, recipe.network.grid, recipe.network.patch)
+    facts = {"recipe": recipe.name, "about": recipe.about}
+    export_bundle(options.output, options.name, options.model_version, network, localiser, facts)
     print(options.output)
     return 0
 
 
-def _three(text: str) -> tuple[int, int, int]:
-    k, j, i = (int(word) for word in text.split(","))
-    return k, j, i
+def _recipes(options: argparse.Namespace) -> int:
+    from .recipe import read_recipe, recipe_names
+
+    for name in recipe_names():
+        print(f"{name}: {read_recipe(name).about}")
+    return 0
+
+
+def _runner(options: argparse.Namespace) -> JobRunner | None:
+    if not options.scheduler and not options.workers:
+        return None
+    from .cluster import cluster_runner
+
+    return cluster_runner(options.scheduler, options.workers)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt

@@ -4,61 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from FlareSegmentLib.bundle import ModelBundle
 from FlareSegmentLib.errors import FlareError, InputError
-from FlareSegmentLib.evaluation import evaluate_folders, read_annotated
+from FlareSegmentLib.evaluation import evaluate_folders
 from FlareSegmentLib.evaluation_report import Evaluation
-from FlareSegmentLib.labels import target_by_key
-from FlareSegmentLib.reading import SUFFIXES, case_name, read_volume
-from FlareSegmentLib.segmenter import InferenceSettings, Segmenter
+from FlareSegmentLib.labels import target_by_key, targets
+from FlareSegmentLib.reading import case_name, read_label_map, read_volume
 from FlareSegmentLib.writing import write_label_map
+
+from .dataset import DatasetCase, link, target_ids
+
+if TYPE_CHECKING:
+    from FlareSegmentLib.segmenter import InferenceSettings
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class ReferenceCase:
-    """A scan with its reference label map, and which target ids were annotated in it."""
-
-    name: str
-    scan: Path
-    labels: Path
-    annotated: tuple[int, ...]
-
-
-def find_reference_cases(folder: Path) -> list[ReferenceCase]:
-    """Validation cases of a folder with ``<case>_ct.*``, ``<case>_label.*`` and annotated.json.
-
-    Raises
-    ------
-    InputError
-        When the folder has no such case, or a scan without labels.
-    """
-    annotated_file = folder / "annotated.json"
-    annotated = read_annotated(annotated_file) if annotated_file.is_file() else {}
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    names = {case_name(f): f for f in files if f.name.lower().endswith(SUFFIXES)}
-    cases = []
-    for stem, scan in names.items():
-        if not stem.endswith("_ct"):
-            continue
-        name = stem.removesuffix("_ct")
-        labels = names.get(f"{name}_label")
-        if labels is None:
-            raise InputError(
-                f"The validation scan {scan.name} has no label map {name}_label.nii.gz beside it "
-                f"in {folder}. Add it, or take the scan out."
-            )
-        cases.append(ReferenceCase(name, scan, labels, tuple(annotated.get(name, range(1, 15)))))
-    if not cases:
-        raise InputError(
-            f"There is no validation case in {folder}: files <case>_ct.nii.gz with "
-            "<case>_label.nii.gz are needed."
-        )
-    return cases
+ORGANS = 13
 
 
 def predict_cases(
@@ -69,49 +32,59 @@ def predict_cases(
     settings: InferenceSettings | None = None,
 ) -> list[Path]:
     """Segment scans into ``output/<case>_seg.nii.gz``; what is there is replaced."""
+    from FlareSegmentLib.bundle import ModelBundle
+    from FlareSegmentLib.segmenter import InferenceSettings, Segmenter
+
     segmenter = Segmenter(ModelBundle.load(bundle), device, settings or InferenceSettings())
     output.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, scan in cases.items():
         label_map = segmenter.segment(read_volume(scan))
-        targets = [target_by_key(key) for key in label_map.targets]
+        found = [target_by_key(key) for key in label_map.targets]
         path = output / f"{name}_seg.nii.gz"
-        write_label_map(path, label_map.array, label_map.affine, targets)
+        write_label_map(path, label_map.array, label_map.affine, found)
         paths.append(path)
-        logger.info("segmented %s in %.1f s", name, label_map.report["seconds"]["total"])
+        logger.info("segmented %s", name)
     return paths
 
 
 def evaluate_bundle(
     bundle: Path,
-    cases: Sequence[ReferenceCase],
+    cases: Sequence[DatasetCase],
     output: Path,
     device: str = "auto",
     settings: InferenceSettings | None = None,
+    values: Mapping[int, int] | None = None,
 ) -> Evaluation:
-    """Segment the reference cases with a bundle and score the result by FLARE's metrics.
+    """Segment the validation cases with a bundle and score the result by FLARE's metrics.
 
     The label maps, ``evaluation.csv`` and ``evaluation.json`` are left in `output`.
+
+    Parameters
+    ----------
+    values
+        Target id by value in the reference label maps; None where they hold target ids.
 
     Raises
     ------
     FlareError
-        When the bundle or a case cannot be used; the text names the case.
+        When there is no case, or the bundle or a case cannot be used.
     """
-    if not cases:
-        raise InputError("There is nothing to evaluate on: the dataset has no validation cases.")
-    predictions = output / "predictions"
-    references = output / "references"
-    references.mkdir(parents=True, exist_ok=True)
+    judged = [case for case in cases if case.labels is not None]
+    if not judged:
+        raise InputError(
+            "There is nothing to evaluate on: the dataset has no validation cases. Put scans into "
+            "imagesTs and their label maps into labelsTs."
+        )
+    predictions, references = output / "predictions", output / "references"
+    for folder in (predictions, references):
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove_all_but({case.name for case in judged}, folder)
     try:
-        predict_cases(bundle, {c.name: c.scan for c in cases}, predictions, device, settings)
-        for case in cases:
-            link(case.labels, references / f"{case.name}_label{_ending(case.labels)}")
-        annotated = {case.name: case.annotated for case in cases}
-        known = {f"{case.name}_seg.nii.gz" for case in cases}
-        for stale in predictions.iterdir():
-            if stale.name not in known:
-                logger.warning("%s is of an earlier run and is not evaluated", stale)
+        predict_cases(bundle, {c.name: c.scan for c in judged}, predictions, device, settings)
+        for case in judged:
+            _place_reference(case, references, values)
+        annotated = {case.name: sorted(case.known) for case in judged}
         result = evaluate_folders(predictions, references, annotated)
     except FlareError as error:
         raise type(error)(f"Evaluation of {bundle}: {error}") from error
@@ -121,25 +94,31 @@ def evaluate_bundle(
 
 
 def mean_score(evaluation: Evaluation) -> float:
-    """One number to choose by: mean DSC of organs in view and of tumor, organs 13 times."""
+    """One number to choose by: mean DSC of the organs in view, 13 times, and of tumor, once."""
     summary = evaluation.summary()
     organs, tumor = summary["organs_in_view"]["dsc"], summary["tumor"]["dsc"]
-    if organs is None or organs != organs:
-        return float(tumor or 0.0)
-    return float(organs) if tumor is None else float((13 * organs + tumor) / 14)
+    parts = [(value, weight) for value, weight in ((organs, ORGANS), (tumor, 1)) if _is(value)]
+    total = sum(weight for _, weight in parts)
+    return sum(value * weight for value, weight in parts) / total if total else 0.0
 
 
-def link(source: Path, target: Path) -> None:
-    """Make `target` a link to the file `source` (a copy where the system has no links)."""
-    if target.is_symlink() or target.exists():
-        target.unlink()
-    try:
-        target.symlink_to(source.resolve())
-    except OSError:
-        import shutil
-
-        shutil.copy2(source, target)
+def _is(value: float | None) -> bool:
+    return value is not None and value == value
 
 
-def _ending(path: Path) -> str:
-    return path.name[len(case_name(path)) :]
+def _place_reference(case: DatasetCase, folder: Path, values: Mapping[int, int] | None) -> None:
+    assert case.labels is not None
+    ending = case.labels.name[len(case_name(case.labels)) :]
+    if values is None or all(value == target for value, target in values.items()):
+        link(case.labels, folder / f"{case.name}_label{ending}")
+        return
+    array, affine = read_label_map(case.labels)
+    path = folder / f"{case.name}_label.nii.gz"
+    write_label_map(path, target_ids(array, values, case.labels), affine, targets())
+
+
+def _remove_all_but(names: set[str], folder: Path) -> None:
+    """Remove what an earlier evaluation of other cases left in its own folder."""
+    for path in folder.iterdir():
+        if case_name(path).removesuffix("_seg").removesuffix("_label") not in names:
+            path.unlink()

@@ -1,9 +1,10 @@
-"""From a run to a bundle that FlareSegment loads."""
+"""From training runs to a bundle that FlareSegment loads."""
 
 from __future__ import annotations
 
-import json
+import pickle
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,48 +13,60 @@ from torch import Tensor
 
 from FlareSegmentLib.bundle import IntensityStatistics, ModelInfo, NetworkEntry, save_bundle
 from FlareSegmentLib.errors import InputError
-from FlareSegmentLib.labels import targets
-from FlareSegmentLib.network import network_arguments
+from FlareSegmentLib.labels import target_by_id
 
-from .fit import FitSettings
+from .grid import PackSettings
+from .training_settings import TrainingSettings, completed, settings_of_run
 
 
-def read_run(run: Path) -> tuple[FitSettings, dict[str, Tensor], int]:
-    """Settings, averaged weights and step of a run.
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A training run, the grid its cases were packed on, and the largest window (k, j, i)."""
+
+    run: Path
+    grid: PackSettings
+    patch: tuple[int, ...]
+
+
+def read_run(run: Path) -> tuple[TrainingSettings, dict[str, Tensor], int]:
+    """Settings, weights and step of a run: the best validated weights, or the newest averaged.
 
     Raises
     ------
     InputError
-        If the folder holds no checkpoint.
+        If the folder holds no checkpoint, or a damaged one.
     """
-    if not (run / "checkpoint.pt").is_file() or not (run / "run.json").is_file():
+    best, newest = run / "best.pt", run / "checkpoint.pt"
+    if not newest.is_file() or not (run / "run.json").is_file():
         raise InputError(
             f"'{run}' holds no training run: run.json or checkpoint.pt is missing. Choose the "
             "folder that was given as --run when training."
         )
-    content = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    settings = FitSettings(**{k: _tuple(v) for k, v in content.items()})
-    state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
-    return settings, state["averaged"], int(state["step"])
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    settings = completed(settings_of_run(run))
+    path = best if best.is_file() else newest
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return settings, state["averaged"], int(state["step"])
+    except (pickle.UnpicklingError, RuntimeError, KeyError, EOFError) as error:
+        raise InputError(
+            f"'{path}' is damaged and cannot be read. Start the training again to go on from "
+            "nothing, or copy the run anew."
+        ) from error
 
 
 def network_entry(
-    settings: FitSettings, weights: str, spacing: tuple[float, ...], patch: tuple[int, ...]
+    settings: TrainingSettings, weights: str, grid: PackSettings, patch: tuple[int, ...]
 ) -> NetworkEntry:
-    """A bundle's description of the network that a run trains."""
-    low, high, mean, scale = settings.intensity
+    """Give a bundle's description of the network that a run trains."""
     return NetworkEntry(
-        name="SubvoxelUNet",
-        arguments=network_arguments(settings.network()),
+        name=settings.network.name,
+        arguments=settings.network.arguments,
         weights=weights,
         sha256="",
-        spacing=spacing,
+        spacing=() if grid.fixed_size else grid.spacing,
         patch=patch,
-        intensity=IntensityStatistics(low, high, mean, scale),
+        intensity=IntensityStatistics(*settings.fit.intensity),
+        fixed_size=grid.fixed_size,
     )
 
 
@@ -61,29 +74,47 @@ def export_bundle(
     folder: Path,
     name: str,
     version: str,
-    run: Path,
-    spacing: tuple[float, ...],
-    patch: tuple[int, ...],
-    localiser_run: Path | None = None,
-    localiser_spacing: tuple[float, ...] = (6.0, 6.0, 6.0),
-    localiser_patch: tuple[int, ...] = (192, 128, 128),
+    network: TrainedNetwork,
+    localiser: TrainedNetwork | None = None,
     facts: Mapping[str, Any] | None = None,
+    weights: Mapping[str, Tensor] | None = None,
 ) -> ModelInfo:
-    """Write the averaged weights of a run, and of a localiser's run, as a bundle."""
-    settings, weights, step = read_run(run)
-    localiser_entry, localiser_weights = None, None
-    if localiser_run is not None:
-        localiser_settings, localiser_weights, _ = read_run(localiser_run)
-        localiser_entry = network_entry(
-            localiser_settings, "localiser.pt", localiser_spacing, localiser_patch
-        )
+    """Write the weights of a run, and of a localiser's run, as a bundle.
+
+    Parameters
+    ----------
+    facts
+        For people: data, licenses, scores.
+    weights
+        Of the network, instead of those in its run: for validation while it trains.
+
+    Raises
+    ------
+    InputError
+        If a run holds no checkpoint, or the two do not fit together.
+    OutputError
+        If the folder cannot be written.
+    """
+    if weights is None:
+        settings, weights, step = read_run(network.run)
+    else:
+        settings, step = completed(settings_of_run(network.run)), 0
+    entry, localiser_weights = None, None
+    if localiser is not None:
+        coarse, localiser_weights, _ = read_run(localiser.run)
+        if coarse.targets != settings.targets or coarse.activation != settings.activation:
+            raise InputError(
+                f"The localiser in {localiser.run} has other targets, or a loss of another kind, "
+                f"than the network in {network.run}. Train both with the same ones."
+            )
+        entry = network_entry(coarse, "localiser.pt", localiser.grid, localiser.patch)
     info = ModelInfo(
         name=name,
         version=version,
-        targets=tuple(target.key for target in targets()),
-        activation="softmax",
-        network=network_entry(settings, "weights.pt", spacing, patch),
-        localiser=localiser_entry,
+        targets=tuple(target_by_id(label).key for label in settings.targets),
+        activation=settings.activation,
+        network=network_entry(settings, "weights.pt", network.grid, network.patch),
+        localiser=entry,
         facts={"steps": step, **(facts or {})},
     )
     return save_bundle(folder, info, weights, localiser_weights)

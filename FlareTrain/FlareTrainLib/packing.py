@@ -36,9 +36,13 @@ class PackedCase:
     pseudo
         Target ids taken from pseudo-labels.
     tumor
-        "absent" (none in the scan), "annotated", or "unknown" (may hold unlabelled tumors).
+        "absent" (none in the scan), "annotated", "pseudo" (from pseudo-labels), or "unknown" (may
+        hold unlabelled tumors).
     kind
         "scan", or "negative" for a volume that holds none of the targets.
+    spacing
+        Spacing (k, j, i) mm of this case when it is not the folder's, e.g. when every case is
+        resampled to one number of voxels (P4); empty otherwise.
     """
 
     name: str
@@ -46,6 +50,7 @@ class PackedCase:
     pseudo: tuple[int, ...] = ()
     tumor: str = "absent"
     kind: str = "scan"
+    spacing: tuple[float, ...] = ()
 
 
 def pack_case(
@@ -55,6 +60,7 @@ def pack_case(
     labels: np.ndarray,
     spacing: Sequence[float],
     working_spacing: Sequence[float],
+    fixed_size: Sequence[int] = (),
 ) -> None:
     """Resample one case to the working grid and write it.
 
@@ -66,8 +72,11 @@ def pack_case(
         (k, j, i) uint8 on the same grid, 255 = unknown.
     spacing, working_spacing
         (k, j, i) mm.
+    fixed_size
+        Voxels (k, j, i) of every packed case, whatever its extent (P4); empty for the working
+        spacing.
     """
-    size = grid_size(image.shape, spacing, working_spacing)
+    size = tuple(fixed_size) or grid_size(image.shape, spacing, working_spacing)
     resampled = resample_volume(image, size).round().clamp(-1024, 3071)
     temporary = folder / f".{case.name}.part.npz"
     np.savez_compressed(
@@ -97,6 +106,7 @@ def read_index(folder: Path) -> tuple[list[PackedCase], tuple[float, ...]]:
             tuple(entry["pseudo"]),
             entry["tumor"],
             entry["kind"],
+            tuple(entry.get("spacing", ())),
         )
         for entry in content["cases"]
     ]

@@ -1,112 +1,127 @@
-"""Packs the project's own training data: scans with several pseudo-label sources.
+"""The project's own data as a dataset: ``ct``, ``manual``, ``pseudo`` and ``validation``.
 
-The folder has `ct/<case>.nii.gz`, `manual/<case>.nii.gz` with `manual/annotated.json`, and
-`pseudo/<source>/<case>.nii.gz`. Labels of a case are the mean source's, corrected by every
-annotated target; voxels where the sources differ by more than a boundary are unknown.
+Nothing is copied: the files stay where they are, and everything after `read_dataset` treats them
+like any other dataset.
 """
 
 from __future__ import annotations
 
-import json
-import logging
 from pathlib import Path
 
-import numpy as np
-import SimpleITK as sitk
-from scipy import ndimage
+from FlareSegmentLib.errors import InputError
+from FlareSegmentLib.labels import targets
 
-from .packing import IGNORE, PackedCase, pack_case, read_index, write_index
+from .dataset import TUMOR, Dataset, DatasetCase, label_files, link, read_annotations
+from .settings import write_json
 
-logger = logging.getLogger(__name__)
-
-MEAN_SOURCE = "flare25_mean"
-VARIANTS = ("flare25_a", "flare25_b", "flare25_c")
 TUMOR_UNKNOWN = (
     "crlm_1004",
     "cptac_C3L-00189",
     "medimagesjl_LCXXEJ",
     "panccbct_CB_001",
 )
-"""Scans of cancer patients whose abdominal tumors nobody annotated."""
-
-AGREEMENT = 0.6
-"""An organ whose variants overlap less than this (DSC) is left unknown in that scan."""
+"""Scans of cancer patients whose abdominal tumors nobody annotated; the others have none."""
 
 
-def _read(path: Path) -> tuple[np.ndarray, tuple[float, ...]]:
-    image = sitk.ReadImage(str(path))
-    if not np.allclose(image.GetDirection(), np.eye(3).ravel(), atol=1e-3):
-        image = sitk.DICOMOrient(image, "LPS")
-    return sitk.GetArrayFromImage(image), tuple(reversed(image.GetSpacing()))
+def is_reference_layout(folder: Path) -> bool:
+    """Whether the folder is laid out like the project's own data."""
+    return (folder / "ct").is_dir() and (folder / "pseudo").is_dir()
 
 
-def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """DSC of two masks; one when both are empty."""
-    total = int(a.sum()) + int(b.sum())
-    return 1.0 if total == 0 else 2.0 * int((a & b).sum()) / total
+def read_reference_layout(folder: Path) -> Dataset:
+    """Read the project's own data as a dataset.
 
-
-def merge_sources(
-    mean: np.ndarray, variants: list[np.ndarray], truth: np.ndarray | None, annotated: set[int]
-) -> np.ndarray:
-    """Labels of one case: mean source, doubtful voxels unknown, annotated targets as annotated.
-
-    All arrays are (k, j, i) uint8 on one grid.
+    Raises
+    ------
+    InputError
+        When it holds no scan, or a manual label map without scan.
     """
-    labels = mean.copy()
-    doubtful = np.zeros(mean.shape, bool)
-    for variant in variants:
-        doubtful |= variant != mean
-    # Sources differ by a voxel at every boundary; only thicker disagreement is doubt.
-    doubtful = ndimage.binary_opening(doubtful, np.ones((1, 3, 3), bool))
-    labels[doubtful] = IGNORE
-    for organ in range(1, 14):
-        masks = [v == organ for v in variants]
-        worst = min(overlap(masks[a], masks[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
-        if worst < AGREEMENT:
-            labels[masks[0] | masks[1] | masks[2]] = IGNORE
-    if truth is not None:
-        for organ in annotated:
-            labels[labels == organ] = IGNORE if organ != 14 else 0
-            labels[(mean == organ) & (truth != organ)] = 0
-            labels[truth == organ] = organ
-    return labels
-
-
-def pack_reference_data(data: Path, folder: Path, spacing: tuple[float, float, float]) -> None:
-    """Pack every scan of the data folder that is not packed yet.
-
-    Parameters
-    ----------
-    data
-        Folder with `ct`, `manual` and `pseudo`.
-    folder
-        Where the packed cases go.
-    spacing
-        Working spacing (k, j, i) mm.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    annotated_in = json.loads((data / "manual" / "annotated.json").read_text(encoding="utf-8"))
+    listed = folder / "manual" / "annotated.json"
+    annotated = read_annotations(listed) if listed.is_file() else {}
+    manual = label_files(folder / "manual") if (folder / "manual").is_dir() else {}
+    scans = label_files(folder / "ct")
+    if not scans:
+        raise InputError(f"{folder / 'ct'} holds no scan. Put scans into it as <case>.nii.gz.")
     cases = []
-    for path in sorted((data / "ct").glob("*.nii.gz")):
-        name = path.name.removesuffix(".nii.gz")
-        annotated = set(annotated_in.get(name, []))
-        case = PackedCase(
-            name,
-            tuple(sorted(annotated)),
-            tuple(sorted(set(range(1, 14)) - annotated)),
-            "unknown" if name in TUMOR_UNKNOWN else "absent",
-        )
-        cases.append(case)
-        if (folder / f"{name}.npz").exists():
+    for name, scan in sorted(scans.items()):
+        ids = annotated.get(name, {}).get("annotated", ())
+        absent = () if name in TUMOR_UNKNOWN or TUMOR in ids else (TUMOR,)
+        cases.append(DatasetCase(name, scan, manual.get(name), ids, absent))
+    judged = folder / "validation"
+    validation = read_validation_folder(judged) if judged.is_dir() else []
+    sources = {p.name: p for p in sorted((folder / "pseudo").iterdir()) if p.is_dir()}
+    values = {target.id: target.id for target in targets()}
+    return Dataset(folder, tuple(cases), tuple(validation), values, sources)
+
+
+def read_validation_folder(folder: Path) -> list[DatasetCase]:
+    """Cases of a folder with ``<case>_ct.*``, ``<case>_label.*`` and perhaps annotated.json.
+
+    Raises
+    ------
+    InputError
+        When a scan has no label map.
+    """
+    listed = folder / "annotated.json"
+    annotated = read_annotations(listed) if listed.is_file() else {}
+    files = label_files(folder)
+    everything = tuple(target.id for target in targets())
+    cases = []
+    for stem, scan in sorted(files.items()):
+        if not stem.endswith("_ct"):
             continue
-        image, old_spacing = _read(path)
-        mean, _ = _read(data / "pseudo" / MEAN_SOURCE / path.name)
-        variants = [_read(data / "pseudo" / v / path.name)[0] for v in VARIANTS]
-        truth = _read(data / "manual" / path.name)[0] if annotated else None
-        labels = merge_sources(mean, variants, truth, annotated)
-        pack_case(folder, case, image, labels, old_spacing, spacing)
-    if (folder / "index.json").exists():
-        known = {case.name for case in cases}
-        cases += [case for case in read_index(folder)[0] if case.name not in known]
-    write_index(folder, cases, spacing)
+        name = stem.removesuffix("_ct")
+        if f"{name}_label" not in files:
+            raise InputError(
+                f"The validation scan {scan.name} has no label map {name}_label.nii.gz beside it "
+                f"in {folder}. Add it, or take the scan out."
+            )
+        entry = annotated.get(name)
+        ids = everything if entry is None else entry["annotated"]
+        absent = () if entry is None else entry["absent"]
+        cases.append(DatasetCase(name, scan, files[f"{name}_label"], ids, absent))
+    return cases
+
+
+def write_raw_layout(dataset: Dataset, folder: Path) -> None:
+    """Lay a dataset out as nnU-Net does, with links to the files (copies where links fail).
+
+    Raises
+    ------
+    InputError
+        When the folder is not empty.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder} is not empty. Choose a new folder for the dataset.")
+    annotations = {}
+    for part, cases in (("Tr", dataset.cases), ("Ts", dataset.validation)):
+        for name in ("images", "labels"):
+            (folder / f"{name}{part}").mkdir(parents=True, exist_ok=True)
+        for case in cases:
+            link(case.scan, folder / f"images{part}" / f"{case.name}_0000{_ending(case.scan)}")
+            if case.labels is not None:
+                link(case.labels, folder / f"labels{part}" / f"{case.name}{_ending(case.labels)}")
+            annotations[case.name] = {
+                "annotated": list(case.annotated),
+                "absent": list(case.absent),
+            }
+    for source, path in dataset.sources.items():
+        (folder / "pseudo" / source).mkdir(parents=True)
+        for name, file in label_files(path).items():
+            link(file, folder / "pseudo" / source / f"{name}{_ending(file)}")
+    keys = {target.id: target.key for target in targets()}
+    labels = {"background": 0, **{keys[t]: v for v, t in sorted(dataset.values.items())}}
+    content = {
+        "channel_names": {"0": "CT"},
+        "labels": labels,
+        "numTraining": len(dataset.cases),
+        "file_ending": ".nii.gz",
+    }
+    write_json(folder / "dataset.json", content)
+    write_json(folder / "annotated.json", annotations)
+
+
+def _ending(path: Path) -> str:
+    from FlareSegmentLib.reading import case_name
+
+    return path.name[len(case_name(path)) :]

@@ -13,6 +13,8 @@ import numpy as np
 
 from FlareSegmentLib.errors import InputError
 
+from .train_resources import train_resources_folder
+
 SHIPPED = "minilm"
 """Name of the array that comes with the extension."""
 
@@ -21,8 +23,7 @@ COUNT = 14
 
 
 def _shipped_file() -> Path:
-    # In the source tree and in an installed Slicer, Resources lies beside this library.
-    return Path(__file__).resolve().parents[1] / "Resources" / "Text" / "prompts_minilm.npy"
+    return train_resources_folder() / "Text" / "prompts_minilm.npy"
 
 
 def load_text_embeddings(

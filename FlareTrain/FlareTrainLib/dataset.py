@@ -1,0 +1,416 @@
+"""A folder of training scans in nnU-Net's raw layout, and what was annotated in each of them.
+
+::
+
+    imagesTr/<case>_0000.nii.gz     scans (one channel; <case>.nii.gz is fine too)
+    labelsTr/<case>.nii.gz          label maps; not every case needs one
+    imagesTs/, labelsTs/            validation cases, the same way (optional)
+    dataset.json                    nnU-Net's; "labels" says which value is which target
+    annotated.json                  {"case": {"annotated": [1, 14], "absent": [9]}}
+    pseudo/<source>/<case>.nii.gz   label maps of other people's models (optional)
+
+Annotation is known per case: in a case annotated for tumor, tumor-free voxels are negative
+examples even if there is no tumor at all; a case not annotated for tumor says nothing about it.
+"absent" lists targets that are known not to be in the scan without a label map saying so.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from FlareSegmentLib.errors import InputError
+from FlareSegmentLib.geometry import canonical_volume
+from FlareSegmentLib.labels import targets
+from FlareSegmentLib.reading import SUFFIXES, case_name, read_label_map, read_volume
+from FlareSegmentLib.volume import Volume
+
+from .settings import read_json
+
+logger = logging.getLogger(__name__)
+
+IGNORE = 255
+"""Label of voxels of which nothing is known."""
+
+TUMOR = 14
+
+SAME_PLACE_MM = 0.1
+"""Scan and label map lie on one grid when no corner differs by more."""
+
+
+@dataclass(frozen=True)
+class DatasetCase:
+    """One scan.
+
+    Attributes
+    ----------
+    name
+        Case name.
+    scan, labels
+        Files; `labels` None where nothing was drawn.
+    annotated
+        Target ids annotated in the whole scan.
+    absent
+        Target ids known not to be in the scan.
+    """
+
+    name: str
+    scan: Path
+    labels: Path | None = None
+    annotated: tuple[int, ...] = ()
+    absent: tuple[int, ...] = ()
+
+    @property
+    def known(self) -> frozenset[int]:
+        """Targets of which this case says something."""
+        return frozenset(self.annotated) | frozenset(self.absent)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a dataset folder holds.
+
+    Attributes
+    ----------
+    folder
+        The folder.
+    cases, validation
+        Training and validation cases, by name.
+    values
+        Target id by value in the label maps; values that are not in it are errors.
+    sources
+        Folders of pseudo-labels by name.
+    notes
+        Sentences about what was assumed.
+    """
+
+    folder: Path
+    cases: tuple[DatasetCase, ...]
+    validation: tuple[DatasetCase, ...]
+    values: Mapping[int, int]
+    sources: Mapping[str, Path]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LoadedScan:
+    """A case in canonical axes: HU (k, j, i), labels (k, j, i) uint8 or None, affine to RAS mm."""
+
+    volume: Volume
+    labels: np.ndarray | None
+
+
+def read_dataset(folder: Path) -> Dataset:
+    """Find out what a dataset folder holds; label maps are read only to derive annotations.
+
+    Raises
+    ------
+    InputError
+        For each way in which the folder can be wrong, with what to do about it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"There is no dataset folder {folder}. Check the path.")
+    if not (folder / "imagesTr").is_dir():
+        from .reference_data import is_reference_layout, read_reference_layout
+
+        if is_reference_layout(folder):
+            return read_reference_layout(folder)
+        raise InputError(
+            f"{folder} is not a dataset: it has no folder imagesTr. Put the scans into "
+            "imagesTr/<case>_0000.nii.gz and their label maps into labelsTr/<case>.nii.gz."
+        )
+    values = _label_values(folder / "dataset.json")
+    cases = _cases(folder, "imagesTr", "labelsTr")
+    if not cases:
+        raise InputError(
+            f"{folder / 'imagesTr'} holds no scan. Put scans into it as <case>_0000.nii.gz."
+        )
+    validation = _cases(folder, "imagesTs", "labelsTs") if (folder / "imagesTs").is_dir() else []
+    validation = [case for case in validation if case.labels is not None]
+    twice = {case.name for case in cases} & {case.name for case in validation}
+    if twice:
+        raise InputError(
+            f"Case {min(twice)} is in imagesTr and in imagesTs: a case cannot be trained on and "
+            "judged by. Remove it from one of them."
+        )
+    cases, validation, notes = _with_annotations(folder, cases, validation, values)
+    if not validation:
+        notes.append("There are no validation cases (imagesTs with labelsTs).")
+    return Dataset(folder, tuple(cases), tuple(validation), values, _sources(folder), tuple(notes))
+
+
+def load_case(dataset: Dataset, case: DatasetCase) -> LoadedScan:
+    """Read a case's scan and label map in canonical axes, label values turned into target ids.
+
+    Raises
+    ------
+    InputError
+        When scan and label map lie on different grids, or a label value has no meaning.
+    """
+    volume = replace(read_volume(case.scan), name=case.name)
+    labels = None
+    if case.labels is not None:
+        labels = read_labels_on(volume, case.labels, dataset.values)
+    canonical, order = canonical_volume(volume)
+    if labels is not None:
+        labels = np.ascontiguousarray(order.apply(labels))
+    array = np.ascontiguousarray(canonical.array)
+    return LoadedScan(replace(canonical, array=array), labels)
+
+
+def read_labels_on(volume: Volume, path: Path, values: Mapping[int, int]) -> np.ndarray:
+    """Read a label map that must lie on the grid of `volume`, as target ids (k, j, i) uint8.
+
+    Raises
+    ------
+    InputError
+        When it lies on another grid, or holds a value that is no target.
+    """
+    labels, affine = read_label_map(path)
+    difference = grid_difference(volume.array.shape, volume.affine, labels.shape, affine)
+    if difference:
+        raise InputError(
+            f"{volume.name}: the label map {path.name} does not lie on the grid of its scan: "
+            f"{difference}. Make the label map on this scan, or resample it to the scan's grid."
+        )
+    return target_ids(labels, values, path)
+
+
+def target_ids(labels: np.ndarray, values: Mapping[int, int], path: Path) -> np.ndarray:
+    """Turn stored label values into target ids, uint8; 255 stays "unknown".
+
+    Raises
+    ------
+    InputError
+        For a value without meaning, e.g. 15.
+    """
+    found = np.unique(labels)
+    unknown = [int(v) for v in found if v not in (0, IGNORE) and int(v) not in values]
+    if unknown:
+        known = f"{min(values)} to {max(values)}" if values else "none"
+        raise InputError(
+            f"{path.name} holds the label value {unknown[0]}, which is no target (known values: "
+            f"{known}, 0 for background, {IGNORE} for unknown). Correct the label map, or say in "
+            "dataset.json what the value means."
+        )
+    if all(int(v) in (0, IGNORE) or values[int(v)] == v for v in found):
+        return labels.astype(np.uint8)
+    result = np.zeros(labels.shape, np.uint8)
+    result[labels == IGNORE] = IGNORE
+    for value in found:
+        if value not in (0, IGNORE):
+            result[labels == value] = values[int(value)]
+    return result
+
+
+def grid_difference(
+    shape: tuple[int, ...], affine: np.ndarray, other_shape: tuple[int, ...], other: np.ndarray
+) -> str:
+    """Say how two grids differ; "" when they are the same within 0.1 mm at every corner."""
+    if tuple(shape) != tuple(other_shape):
+        sizes = [" x ".join(str(n) for n in s[::-1]) for s in (shape, other_shape)]
+        return f"the scan has {sizes[0]} voxels, the label map {sizes[1]}"
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape[::-1]])).reshape(3, -1)
+    corners = np.vstack([corners, np.ones(corners.shape[1])])
+    apart = float(np.linalg.norm(((affine - other) @ corners)[:3], axis=0).max())
+    return f"their corners are up to {apart:.1f} mm apart" if apart > SAME_PLACE_MM else ""
+
+
+def label_files(folder: Path) -> dict[str, Path]:
+    """Label maps of a pseudo-label folder by case: ``<case>.*`` or ``<case>_seg.*``.
+
+    Raises
+    ------
+    InputError
+        When there is no such folder, or it holds two label maps of one case.
+    """
+    if not folder.is_dir():
+        raise InputError(f"There is no folder of pseudo-labels {folder}. Check the path.")
+    return _by_case(folder, ("_seg",))
+
+
+def check_trainable(dataset: Dataset) -> None:
+    """Refuse a dataset from which nothing can be learned.
+
+    Raises
+    ------
+    InputError
+        When no case has a label, or there is one case only.
+    """
+    if len(dataset.cases) < 2:
+        raise InputError(
+            f"{dataset.folder} holds one case only ({dataset.cases[0].name}). A network that saw "
+            "one patient knows nothing of others: add scans; unlabeled ones help too."
+        )
+    if not dataset.sources and not any(case.annotated for case in dataset.cases):
+        raise InputError(
+            f"{dataset.folder} has no labels at all: labelsTr is empty, and there is no folder "
+            "pseudo/<source>. Label the scans with a model first: flare-train pseudo."
+        )
+
+
+def _sources(folder: Path) -> dict[str, Path]:
+    pseudo = folder / "pseudo"
+    if not pseudo.is_dir():
+        return {}
+    return {path.name: path for path in sorted(pseudo.iterdir()) if path.is_dir()}
+
+
+def _by_case(folder: Path, endings: tuple[str, ...]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or not path.name.lower().endswith(SUFFIXES):
+            continue
+        name = case_name(path)
+        for ending in endings:
+            name = name.removesuffix(ending)
+        if name in found:
+            raise InputError(
+                f"Case {name} has two files in {folder}: {found[name].name} and {path.name}. "
+                "Keep one of them (CT has one channel, _0000)."
+            )
+        found[name] = path
+    return found
+
+
+def _cases(folder: Path, images: str, labels: str) -> list[DatasetCase]:
+    scans = _by_case(folder / images, ("_0000", "_0001", "_0002"))
+    maps = _by_case(folder / labels, ()) if (folder / labels).is_dir() else {}
+    alone = sorted(maps.keys() - scans.keys())
+    if alone:
+        raise InputError(
+            f"{folder / labels / maps[alone[0]].name} has no scan in {images}: "
+            f"{alone[0]}_0000.nii.gz is missing. Add the scan, or take the label map out."
+        )
+    return [DatasetCase(name, scan, maps.get(name)) for name, scan in sorted(scans.items())]
+
+
+def _label_values(path: Path) -> dict[int, int]:
+    """Target id by stored value, from nnU-Net's dataset.json; FLARE's ids without one."""
+    ids = {target.key: target.id for target in targets()}
+    if not path.is_file():
+        return {label: label for label in ids.values()}
+    content = read_json(path)
+    labels = content.get("labels") if isinstance(content, dict) else None
+    if not isinstance(labels, dict):
+        raise InputError(
+            f'{path} does not say what the labels mean: "labels" must look like '
+            '{"background": 0, "liver": 1}.'
+        )
+    values = {}
+    for name, value in labels.items():
+        key = str(name).strip().lower().replace(" ", "_")
+        if key in ("background", "ignore", "unknown"):
+            continue
+        if key not in ids or not isinstance(value, int):
+            raise InputError(
+                f"{path} names a label '{name}' that is no target. The targets are: "
+                f"{', '.join(ids)}. Rename it, or remove it from the label maps."
+            )
+        values[value] = ids[key]
+    return values
+
+
+def _with_annotations(
+    folder: Path,
+    cases: list[DatasetCase],
+    validation: list[DatasetCase],
+    values: Mapping[int, int],
+) -> tuple[list[DatasetCase], list[DatasetCase], list[str]]:
+    path = folder / "annotated.json"
+    if path.is_file():
+        entries = read_annotations(path)
+        unknown = sorted(entries.keys() - {case.name for case in (*cases, *validation)})
+        if unknown:
+            raise InputError(
+                f"{path} names the case {unknown[0]}, which has no scan. Correct the name, or add "
+                "the scan to imagesTr."
+            )
+        both = [_annotated(case, entries.get(case.name), path) for case in (*cases, *validation)]
+        silent = [case.name for case in both if case.labels is not None and not case.annotated]
+        notes = [
+            f"{name} has a label map, but annotated.json does not list it: it counts as unlabeled."
+            for name in silent
+        ]
+    else:
+        both = [
+            replace(case, annotated=derive_annotated(case.labels, values))
+            for case in (*cases, *validation)
+        ]
+        notes = [
+            "annotated.json is missing. A target was taken as annotated in a case when it is in "
+            "its label map; a target that is not there counts as unknown, not as absent. List "
+            "cases that were looked through and hold none (no tumor, no gallbladder) in "
+            "annotated.json."
+        ]
+    return both[: len(cases)], both[len(cases) :], notes
+
+
+def derive_annotated(labels: Path | None, values: Mapping[int, int]) -> tuple[int, ...]:
+    """Targets that occur in a label map: all that can be said without annotated.json."""
+    if labels is None:
+        return ()
+    array = target_ids(read_label_map(labels)[0], values, labels)
+    return tuple(int(v) for v in np.unique(array) if v not in (0, IGNORE))
+
+
+def read_annotations(path: Path) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Read annotated.json: a list of ids per case, or an object with "annotated" and "absent".
+
+    Raises
+    ------
+    InputError
+        When it has another form, or names an id that is no target.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise InputError(f'{path} must look like {{"case": {{"annotated": [1, 2]}}}}.')
+    result = {}
+    for name, entry in content.items():
+        listed: Any = entry if isinstance(entry, dict) else {"annotated": entry}
+        result[str(name)] = {
+            key: _ids(listed.get(key, []), f"{path}: {name}") for key in ("annotated", "absent")
+        }
+    return result
+
+
+def _ids(listed: Any, where: str) -> tuple[int, ...]:
+    known = {target.id for target in targets()}
+    if not isinstance(listed, list) or any(not isinstance(v, int) for v in listed):
+        raise InputError(f"{where} must list target ids like [1, 2].")
+    foreign = [v for v in listed if v not in known]
+    if foreign:
+        raise InputError(
+            f"{where} lists {foreign[0]}, which is no target id (1 to {max(known)}). Correct it."
+        )
+    return tuple(sorted(set(listed)))
+
+
+def _annotated(
+    case: DatasetCase, entry: Mapping[str, Collection[int]] | None, path: Path
+) -> DatasetCase:
+    if entry is None:
+        return case
+    annotated, absent = tuple(entry["annotated"]), tuple(entry["absent"])
+    if annotated and case.labels is None:
+        raise InputError(
+            f"{path} says that {case.name} was annotated, but there is no label map "
+            f"labelsTr/{case.name}.nii.gz. Add it, or list targets that are known not to be in "
+            'the scan as "absent".'
+        )
+    return replace(case, annotated=annotated, absent=absent)
+
+
+def link(source: Path, target: Path) -> None:
+    """Make `target` a link to the file `source`; a copy where the system has no links."""
+    target.unlink(missing_ok=True)
+    try:
+        target.symlink_to(source.resolve())
+    except OSError:
+        shutil.copy2(source, target)

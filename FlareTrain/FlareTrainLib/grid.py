@@ -1,0 +1,33 @@
+"""The grid a network works on, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PackSettings:
+    """The grid a network works on.
+
+    Attributes
+    ----------
+    spacing
+        Working spacing (k, j, i) mm.
+    fixed_size
+        Voxels (k, j, i) of every case instead of a spacing (P4: 160 in each axis), or empty.
+    crop_margin_mm
+        With a value, cases are cropped to the labeled organs and this margin (k, j, i) mm: what
+        the second of two stages sees. Empty keeps the whole scan.
+    negatives
+        Synthetic volumes without abdomen added, of each of three kinds.
+    """
+
+    spacing: tuple[float, float, float] = (2.0, 1.5, 1.5)
+    fixed_size: tuple[int, ...] = ()
+    crop_margin_mm: tuple[float, ...] = ()
+    negatives: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("fixed_size", "crop_margin_mm"):
+            if len(getattr(self, name)) not in (0, 3):
+                raise ValueError(f"{name} must have three values (k, j, i), or none")

@@ -1,0 +1,103 @@
+"""Refined cases onto a working grid: the step between labels and training."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from FlareSegmentLib.labels import target_by_key
+from FlareSegmentLib.localiser import TUBES
+
+from .dataset import Dataset, DatasetCase, load_case
+from .grid import PackSettings
+from .packing import IGNORE, PackedCase, pack_case, write_index
+from .refinement import LABELS, RefinedCase, read_refined_labels
+from .settings import read_json, settings_to_json, write_json
+
+logger = logging.getLogger(__name__)
+
+
+def pack_refined(
+    dataset: Dataset,
+    refined: Sequence[RefinedCase],
+    refined_folder: Path,
+    output: Path,
+    settings: PackSettings,
+) -> None:
+    """Pack refined cases; a case whose labels did not change since is not packed again.
+
+    Raises
+    ------
+    InputError
+        When a scan cannot be read or does not fit its labels.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    scans = {case.name: case for case in dataset.cases}
+    entries = []
+    for case in refined:
+        labels_file = refined_folder / LABELS / f"{case.name}.nii.gz"
+        made_from = {
+            "settings": settings_to_json(settings),
+            "labels": labels_file.stat().st_mtime_ns,
+            "case": settings_to_json(case),
+        }
+        note = output / f"{case.name}.json"
+        if not (note.exists() and read_json(note)["made_from"] == made_from):
+            spacing = _pack(dataset, scans[case.name], case, labels_file, output, settings)
+            write_json(note, {"made_from": made_from, "spacing": spacing})
+        spacing = tuple(read_json(note)["spacing"])
+        entries.append(
+            PackedCase(case.name, case.annotated, case.pseudo, case.tumor, "scan", spacing)
+        )
+    write_index(output, entries, settings.spacing)
+    if settings.negatives:
+        from .negative_cases import add_negative_cases
+
+        add_negative_cases(output, settings.negatives)
+
+
+def organ_box(
+    labels: np.ndarray, spacing: Sequence[float], margin_mm: Sequence[float]
+) -> tuple[slice, ...]:
+    """Box around the labeled organs other than tubes, and a margin; the whole array without any."""
+    tubes = [target_by_key(key).id for key in TUBES]
+    organs = (labels > 0) & (labels != IGNORE) & ~np.isin(labels, tubes)
+    if not organs.any():
+        return tuple(slice(0, n) for n in labels.shape)
+    box = []
+    for axis in range(3):
+        hits = np.flatnonzero(organs.any(axis=tuple(a for a in range(3) if a != axis)))
+        grow = int(np.ceil(margin_mm[axis] / spacing[axis]))
+        box.append(
+            slice(max(0, int(hits[0]) - grow), min(labels.shape[axis], int(hits[-1]) + grow + 1))
+        )
+    return tuple(box)
+
+
+def _pack(
+    dataset: Dataset,
+    scan_case: DatasetCase,
+    case: RefinedCase,
+    labels_file: Path,
+    output: Path,
+    settings: PackSettings,
+) -> list[float]:
+    """Pack one case; its own spacing when the size is fixed, else an empty list."""
+    # The refined labels were written in canonical axes on the scan's canonical grid.
+    scan = load_case(dataset, replace(scan_case, labels=None))
+    labels = read_refined_labels(labels_file, scan.volume)
+    image, spacing = scan.volume.array, scan.volume.spacing
+    if settings.crop_margin_mm:
+        box = organ_box(labels, spacing, settings.crop_margin_mm)
+        image, labels = image[box], labels[box]
+    entry = PackedCase(case.name)
+    pack_case(output, entry, image, labels, spacing, settings.spacing, settings.fixed_size)
+    if not settings.fixed_size:
+        return []
+    return [
+        float(s) * n / m for s, n, m in zip(spacing, image.shape, settings.fixed_size, strict=True)
+    ]

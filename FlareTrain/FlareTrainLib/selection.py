@@ -1,0 +1,316 @@
+"""Which cases contribute which pseudo-labels; every decision goes into a table.
+
+The agreement gate (P1), the ranking by uncertainty for organs and tumor apart (P3) and the most
+credible share (P4), as pure functions from scores to decisions.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+from .cleaning import CleaningSettings
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """P1's agreement gate.
+
+    Attributes
+    ----------
+    least_agreement
+        Cases whose two pseudo-labels have a mean organ DSC of this or below are rejected.
+    most_partial, most_unlabeled
+        How many partly labeled and unlabeled cases are taken; 0 takes all.
+    rank
+        "score" takes the best of those that pass, "name" the first by case id (the paper).
+    between
+        Names of the two sources; empty takes the first two.
+    """
+
+    least_agreement: float = 0.85
+    most_partial: int = 0
+    most_unlabeled: int = 0
+    rank: Literal["score", "name"] = "score"
+    between: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class UncertaintySettings:
+    """P3's choice among unlabeled cases by disagreement of three sources.
+
+    Attributes
+    ----------
+    organ_share
+        Share of the cases with the lowest organ uncertainty that is taken (P3: 1000 of 1800).
+    tumor_share
+        Share of the taken cases that keep their pseudo-tumors (P3: 100 of 1000); in the others
+        tumor becomes background.
+    """
+
+    organ_share: float = 0.556
+    tumor_share: float = 0.1
+
+
+@dataclass(frozen=True)
+class RefineSettings:
+    """How pseudo-labels become training labels.
+
+    Attributes
+    ----------
+    sources
+        Names of pseudo-label folders, most trusted first; empty takes all there are.
+    labels
+        "primary" takes the first source, "majority" the vote of all (at least three), "certain"
+        the first with doubtful voxels and organs unknown.
+    least_organ_dsc
+        For "certain": an organ on which two sources overlap less is unknown in that case.
+    gate, uncertainty
+        P1's and P3's selection; None leaves it out.
+    top_fraction
+        Share of the most credible unlabeled cases that is taken (P4: 0.5).
+    tumor
+        Whether pseudo-labels may hold tumors: "never" (P1), "always", or "certain" (P3: only
+        where `uncertainty` says so).
+    tumor_source
+        Source whose tumors are put over the organs of the others (P5), or "".
+    rejected
+        What happens to partly labeled cases whose pseudo-labels are rejected.
+    cleaning
+        "apply" removes suspicious components from pseudo-labels, "propose" lists them.
+    components
+        What is suspicious.
+    """
+
+    sources: tuple[str, ...] = ()
+    labels: Literal["primary", "majority", "certain"] = "primary"
+    least_organ_dsc: float = 0.6
+    gate: GateSettings | None = None
+    uncertainty: UncertaintySettings | None = None
+    top_fraction: float = 1.0
+    tumor: Literal["never", "always", "certain"] = "never"
+    tumor_source: str = ""
+    rejected: Literal["truth only", "leave out"] = "truth only"
+    cleaning: Literal["off", "propose", "apply"] = "propose"
+    components: CleaningSettings = field(default_factory=CleaningSettings)
+
+
+@dataclass(frozen=True)
+class CaseScores:
+    """What is known about one case before anything is decided.
+
+    `agreement` is that of the gate's two sources; the uncertainties are of the first three.
+    None where a source is missing.
+    """
+
+    case: str
+    kind: Literal["full", "partial", "unlabeled"]
+    sources: tuple[str, ...]
+    agreement: float | None = None
+    organ_uncertainty: float | None = None
+    tumor_uncertainty: float | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One line of the table: what was decided about a case, by which number."""
+
+    case: str
+    kind: str
+    step: str
+    decision: str
+    score: float | None = None
+    limit: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class CasePlan:
+    """What a case contributes: nothing, its truth, pseudo-organs too, pseudo-tumors too."""
+
+    case: str
+    used: bool
+    organs: bool
+    tumor: bool
+
+
+def select_cases(
+    scores: Sequence[CaseScores], settings: RefineSettings
+) -> tuple[dict[str, CasePlan], list[Decision]]:
+    """Decide for every case what it contributes.
+
+    Returns
+    -------
+    plans, decisions
+        Plans by case name; decisions in the order in which they were made.
+    """
+    decisions: list[Decision] = []
+    candidates = []
+    for score in scores:
+        if score.kind != "full" and score.sources:
+            candidates.append(score)
+        elif score.kind == "unlabeled":
+            decisions.append(
+                Decision(score.case, score.kind, "sources", "left out", reason="No pseudo-label.")
+            )
+    if settings.gate is not None:
+        candidates = _gate(candidates, settings.gate, decisions)
+    if settings.top_fraction < 1.0:
+        candidates = _most_credible(candidates, settings.top_fraction, decisions)
+    with_tumor = {score.case for score in candidates if settings.tumor == "always"}
+    if settings.uncertainty is not None:
+        candidates, certain = _least_uncertain(candidates, settings.uncertainty, decisions)
+        if settings.tumor == "certain":
+            with_tumor = certain
+    taken = {score.case for score in candidates}
+    plans = {}
+    for score in scores:
+        truth_only = score.kind == "full" or (
+            score.kind == "partial" and settings.rejected == "truth only"
+        )
+        used = score.case in taken or truth_only
+        plan = CasePlan(score.case, used, score.case in taken, score.case in with_tumor)
+        plans[score.case] = plan
+        decisions.append(
+            Decision(score.case, score.kind, "use", _use(plan), reason="The sum of the above.")
+        )
+    return plans, decisions
+
+
+def _use(plan: CasePlan) -> str:
+    if not plan.used:
+        return "left out"
+    if not plan.organs:
+        return "truth only"
+    return "pseudo organs and tumors" if plan.tumor else "pseudo organs"
+
+
+def _gate(
+    candidates: list[CaseScores], gate: GateSettings, decisions: list[Decision]
+) -> list[CaseScores]:
+    passed = []
+    for score in candidates:
+        value = score.agreement
+        good = value is not None and value > gate.least_agreement
+        reason = (
+            "The two sources agree."
+            if good
+            else "A second source is missing."
+            if value is None
+            else "The two sources differ."
+        )
+        decisions.append(
+            Decision(
+                score.case,
+                score.kind,
+                "agreement gate",
+                "passed" if good else "rejected",
+                value,
+                gate.least_agreement,
+                reason,
+            )
+        )
+        if good:
+            passed.append(score)
+    kept = []
+    for kind, most in (("partial", gate.most_partial), ("unlabeled", gate.most_unlabeled)):
+        group = [score for score in passed if score.kind == kind]
+        group.sort(key=lambda s: (-(s.agreement or 0.0) if gate.rank == "score" else 0.0, s.case))
+        for place, score in enumerate(group):
+            if not most or place < most:
+                kept.append(score)
+                continue
+            reason = f"{most} {kind} cases with a better place were taken (rank by {gate.rank})."
+            decisions.append(
+                Decision(score.case, kind, "gate rank", "rejected", score.agreement, None, reason)
+            )
+    return kept
+
+
+def _most_credible(
+    candidates: list[CaseScores], fraction: float, decisions: list[Decision]
+) -> list[CaseScores]:
+    """P4: the most credible share of the unlabeled; by uncertainty, or agreement without it."""
+
+    def doubt(score: CaseScores) -> float:
+        if score.organ_uncertainty is not None:
+            return score.organ_uncertainty
+        return math.inf if score.agreement is None else 1.0 - score.agreement
+
+    return _lowest(candidates, doubt, fraction, "most credible", decisions)
+
+
+def _least_uncertain(
+    candidates: list[CaseScores], settings: UncertaintySettings, decisions: list[Decision]
+) -> tuple[list[CaseScores], set[str]]:
+    """P3: the least uncertain organs; among them, the least uncertain tumors."""
+
+    def organs(score: CaseScores) -> float:
+        value = score.organ_uncertainty
+        return math.inf if value is None else value
+
+    def tumor(score: CaseScores) -> float:
+        value = score.tumor_uncertainty
+        return math.inf if value is None else value
+
+    kept = _lowest(candidates, organs, settings.organ_share, "organ uncertainty", decisions)
+    unlabeled = [score for score in kept if score.kind == "unlabeled"]
+    certain = _lowest(
+        unlabeled,
+        tumor,
+        settings.tumor_share,
+        "tumor uncertainty",
+        decisions,
+        "tumor to background",
+    )
+    return kept, {score.case for score in certain}
+
+
+def _lowest(
+    candidates: list[CaseScores],
+    doubt: Callable[[CaseScores], float],
+    share: float,
+    step: str,
+    decisions: list[Decision],
+    otherwise: str = "rejected",
+) -> list[CaseScores]:
+    """The share of the unlabeled cases with the lowest finite doubt; partial ones stay."""
+    ranked = sorted(
+        (s for s in candidates if s.kind == "unlabeled"), key=lambda s: (doubt(s), s.case)
+    )
+    # Rounded up: of few cases at least one is taken.
+    count = math.ceil(share * len(ranked) - 1e-9)
+    kept = {score.case for score in ranked[:count] if math.isfinite(doubt(score))}
+    limit = max((doubt(score) for score in ranked if score.case in kept), default=None)
+    for place, score in enumerate(ranked, start=1):
+        value = doubt(score)
+        decisions.append(
+            Decision(
+                score.case,
+                score.kind,
+                step,
+                "taken" if score.case in kept else otherwise,
+                value,
+                limit,
+                f"Place {place} of {len(ranked)}, {count} are taken."
+                + ("" if math.isfinite(value) else " There is no finite score."),
+            )
+        )
+    return [s for s in candidates if s.kind != "unlabeled" or s.case in kept]
+
+
+def decisions_csv(decisions: Sequence[Decision]) -> str:
+    """Table of decisions as CSV text."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(Decision.__dataclass_fields__), lineterminator="\n")
+    table.writeheader()
+    for decision in decisions:
+        row = asdict(decision)
+        for key in ("score", "limit"):
+            row[key] = "" if row[key] is None else f"{row[key]:.4f}"
+        table.writerow(row)
+    return text.getvalue()
