@@ -19,7 +19,11 @@ def slicer_host() -> Iterator[Host]:
     keeps, exceptions in functions that a signal called, queued dialog answers nobody took.
     """
     pytest.importorskip("slicer", reason="slicer-core is not installed (test extra)")
-    pytest.importorskip("PySide6", reason="PySide6-Essentials is not installed (test extra)")
+    pytest.importorskip(
+        "PySide6.QtWidgets",
+        reason="PySide6-Essentials is not installed (test extra), or the system has no libEGL",
+        exc_type=ImportError,
+    )
     from SlicerHost import start
 
     host = start()

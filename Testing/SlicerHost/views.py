@@ -7,6 +7,7 @@ finds by itself; no display is needed.
 
 from __future__ import annotations
 
+import ctypes.util
 import os
 import sys
 from collections.abc import Iterator
@@ -52,6 +53,13 @@ def render_views(
         Width and height of one view in pixels.
     window_level
         Window and level of the volume in HU, for the picture only.
+
+    Raises
+    ------
+    RuntimeError
+        When nothing can be drawn on this machine.
+    ValueError
+        When the segmentation has nothing to show.
     """
     with _temporary_nodes(scene), _window_level(volume, window_level):
         if not segmentation.GetDisplayNode():
@@ -70,10 +78,25 @@ def render_views(
     Image.fromarray(sheet).save(path)
 
 
-def _prefer_offscreen() -> None:
-    """Spare VTK the try with X, and its warning, where there is no display."""
-    if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+def _choose_window() -> None:
+    """Let VTK draw without a display.
+
+    With EGL at hand VTK is spared the try with X, and its warning; else it looks for OSMesa.
+
+    Raises
+    ------
+    RuntimeError
+        When there is a Linux without display, EGL and OSMesa; VTK would crash.
+    """
+    if not sys.platform.startswith("linux") or os.environ.get("DISPLAY"):
+        return
+    if ctypes.util.find_library("EGL"):
         os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+    elif not ctypes.util.find_library("OSMesa"):
+        raise RuntimeError(
+            "There is no display and neither libEGL nor libOSMesa to draw without one; "
+            "install one of them (Debian: libegl1 libgl1-mesa-dri)."
+        )
 
 
 @contextmanager
@@ -123,7 +146,7 @@ def _center(bounds: tuple[float, ...]) -> tuple[float, float, float]:
 
 
 def _window(size: tuple[int, int]) -> tuple[Any, Any, Any]:
-    _prefer_offscreen()
+    _choose_window()
     window = vtk.vtkRenderWindow()
     window.SetOffScreenRendering(True)
     window.SetMultiSamples(0)
