@@ -49,7 +49,7 @@ bench:
 	@PYTHON="$$PYTHON" bash Testing/Benchmarks/bench.sh $(BENCH_ARGS)
 
 screenshots: venv
-	@$(VENV_PYTHON) Testing/SlicerHost/screenshots.py $(SCREENSHOT_ARGS)
+	@$(VENV_PYTHON) Testing/screenshots.py $(SCREENSHOT_ARGS)
 
 train: venv
 	@$(VENV_PYTHON) -m FlareTrainLib base --data "$$DATA" --run "$$RUN" --minutes "$$MINUTES" $$TRAIN_ARGS

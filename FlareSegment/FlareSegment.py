@@ -319,7 +319,10 @@ class FlareSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         table.setColumnCount(len(titles))
         table.setHorizontalHeaderLabels(titles)
         table.verticalHeader().setVisible(False)
-        table.horizontalHeader().setStretchLastSection(True)
+        table.verticalHeader().setDefaultSectionSize(20)
+        header = table.horizontalHeader()
+        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
 
     # --- structures and model ----------------------------------------------------------------
 
@@ -331,9 +334,11 @@ class FlareSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             item.setCheckState(qt.Qt.Checked)
             item.setIcon(_colorIcon(target.color))
             self.ui.targetList.addItem(item)
+        # Two columns of full names in a panel of the usual width, one in a narrow panel.
         rows = (len(labels.targets()) + 1) // 2
-        rowHeight = self.ui.targetList.sizeHintForRow(0)
-        self.ui.targetList.setFixedHeight(rows * rowHeight + 8)
+        size = qt.QSize(self.ui.targetList.sizeHintForColumn(0) + 12, 20)
+        self.ui.targetList.setGridSize(size)
+        self.ui.targetList.setFixedHeight(rows * size.height() + 8)
 
     def _targetItems(self) -> list:
         return [self.ui.targetList.item(row) for row in range(self.ui.targetList.count)]
@@ -552,6 +557,7 @@ class FlareSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _showResultButtons(self, running: bool) -> None:
         segmentation = self._resultSegmentation
+        self.ui.resultsCollapsibleButton.visible = segmentation is not None
         self.ui.show3DButton.enabled = segmentation is not None and not running
         self.ui.updateTableButton.enabled = segmentation is not None and not running
         self.ui.saveTableButton.enabled = bool(self._rows)
@@ -695,8 +701,9 @@ class FlareSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 else:
                     item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
                 table.setItem(r, c, item)
-        table.resizeColumnsToContents()
-        table.resizeRowsToContents()
+        rowHeight = table.verticalHeader().defaultSectionSize
+        shown = min(max(len(rows), 4), len(labels.targets()))
+        table.setMinimumHeight(shown * rowHeight + table.horizontalHeader().height + 6)
 
     def onUndoButton(self, _checked: bool = False) -> None:
         """Bring back what the last run replaced."""
@@ -737,6 +744,7 @@ class FlareSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         table.setColumnCount(len(titles))
         table.setHorizontalHeaderLabels(titles)
         table.verticalHeader().setVisible(False)
+        table.verticalHeader().setDefaultSectionSize(20)
         table.horizontalHeader().setStretchLastSection(True)
 
     def _fillPatients(self) -> None:

@@ -29,11 +29,29 @@ def panel(module, slicer_host):
 
 
 @pytest.fixture
-def run(panel, slicer_host):
+def click(slicer_host):
+    """Click a button from within the event loop, where Slicer's dialogs are at home."""
+    import qt
+
+    def click_button(button) -> None:
+        clicked: list[bool] = []
+
+        def press() -> None:
+            button.click()
+            clicked.append(True)
+
+        qt.QTimer.singleShot(0, press)
+        slicer_host.process_events(until=lambda: clicked, timeout=20)
+
+    return click_button
+
+
+@pytest.fixture
+def run(panel, slicer_host, click):
     """Click Segment and wait for the end of the run."""
 
     def click_and_wait() -> None:
-        panel.ui.applyButton.click()
+        click(panel.ui.applyButton)
         slicer_host.process_events(until=lambda: not panel.logic.busy, timeout=60)
 
     return click_and_wait
@@ -348,7 +366,7 @@ def test_folder_without_model_is_refused_with_a_sentence(panel, tmp_path, slicer
 # --- output --------------------------------------------------------------------------------------
 
 
-def test_replacing_asks_and_no_means_no(panel, run, add_scan, slicer_host) -> None:
+def test_replacing_asks_and_no_means_no(panel, run, click, add_scan, slicer_host) -> None:
     slicer_host.testing_enabled = False
     try:
         choose(panel, add_scan())
@@ -356,7 +374,7 @@ def test_replacing_asks_and_no_means_no(panel, run, add_scan, slicer_host) -> No
         segmentation = panel._parameterNode.outputSegmentation
         before = segmentation.GetSegmentation().GetMTime()
         slicer_host.answer_next_dialog("Cancel")
-        panel.ui.applyButton.click()
+        click(panel.ui.applyButton)
         assert not panel.logic.busy
         assert "already has: Liver, Spleen, Tumor" in slicer_host.dialogs_shown[-1]
         assert segmentation.GetSegmentation().GetMTime() == before
