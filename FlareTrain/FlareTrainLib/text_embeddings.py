@@ -22,10 +22,6 @@ COUNT = 14
 """Targets, in the order of their ids."""
 
 
-def _shipped_file() -> Path:
-    return train_resources_folder() / "Text" / "prompts_minilm.npy"
-
-
 def load_text_embeddings(
     path: Path | str = SHIPPED, targets: Sequence[int] = tuple(range(1, COUNT + 1))
 ) -> np.ndarray:
@@ -47,7 +43,9 @@ def load_text_embeddings(
     InputError
         If the file cannot be read or has another shape or values that are not finite.
     """
-    file = _shipped_file() if str(path) == SHIPPED else Path(path)
+    file = Path(path)
+    if str(path) == SHIPPED:
+        file = train_resources_folder() / "Text" / "prompts_minilm.npy"
     try:
         array = np.load(file, allow_pickle=False)
     except (OSError, ValueError) as error:
