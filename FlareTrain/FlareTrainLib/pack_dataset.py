@@ -47,8 +47,8 @@ def pack_refined(
         }
         note = output / f"{case.name}.json"
         if not (note.exists() and read_json(note)["made_from"] == made_from):
-            spacing = _pack(dataset, scans[case.name], case, labels_file, output, settings)
-            write_json(note, {"made_from": made_from, "spacing": spacing})
+            own = _pack(dataset, scans[case.name], case, labels_file, output, settings)
+            write_json(note, {"made_from": made_from, "spacing": own})
         spacing = tuple(read_json(note)["spacing"])
         entries.append(
             PackedCase(case.name, case.annotated, case.pseudo, case.tumor, "scan", spacing)
