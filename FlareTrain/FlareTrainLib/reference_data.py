@@ -49,7 +49,10 @@ def read_reference_layout(folder: Path) -> Dataset:
         cases.append(DatasetCase(name, scan, manual.get(name), ids, absent))
     judged = folder / "validation"
     validation = read_validation_folder(judged) if judged.is_dir() else []
-    sources = {p.name: p for p in sorted((folder / "pseudo").iterdir()) if p.is_dir()}
+    folders = [path for path in (folder / "pseudo").iterdir() if path.is_dir()]
+    # Most trusted first: the mean of a teacher's variants stands before the variants.
+    folders.sort(key=lambda path: (not path.name.endswith("_mean"), path.name))
+    sources = {path.name: path for path in folders}
     values = {target.id: target.id for target in targets()}
     return Dataset(folder, tuple(cases), tuple(validation), values, sources)
 
