@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from FlareSegmentLib.checking import check_ct, chosen_frame
 from FlareSegmentLib.errors import InputError, NotCTError
 from FlareSegmentLib.nifti import read_nifti
