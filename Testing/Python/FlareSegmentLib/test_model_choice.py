@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from FlareSegmentLib.errors import BundleError
 from FlareSegmentLib.model_choice import available_models, read_choice
 
