@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from scipy.spatial.transform import Rotation
+
 from FlareSegmentLib.errors import InputError, NotCTError
 from FlareSegmentLib.geometry import image_affine
 from FlareSegmentLib.nifti import read_nifti
-from scipy.spatial.transform import Rotation
 
 CODES = {"u1": 2, "i2": 4, "i4": 8, "f4": 16, "f8": 64, "u2": 512, "u4": 768, "i8": 1024}
 SFORM = np.array([[-0.8, 0, 0, 10], [0, -0.7, 0, 20], [0, 0, 2.5, -30], [0, 0, 0, 1.0]])
