@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from FlareSegmentLib.errors import InputError, OutputError
 from FlareSegmentLib.labels import target_by_key
 from FlareSegmentLib.preview import best_slices, render_preview
 from FlareSegmentLib.volume import Volume
-from PIL import Image
 
 LPS = np.diag([-2.0, -2.0, 5.0, 1.0])  # i to the left, j to the back, k to the head; 5 mm slices
 
