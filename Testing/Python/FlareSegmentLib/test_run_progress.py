@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from FlareSegmentLib.progress import STAGES
 from FlareSegmentLib.run_progress import STAGE_SHARES, RunProgress, duration_text
 
