@@ -6,6 +6,7 @@ import csv
 import io
 
 import pytest
+
 from FlareSegmentLib.statistics_table import cell_text, statistics_csv
 
 LIVER = {
