@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from FlareSegmentLib import __version__
 from FlareSegmentLib.errors import (
     Cancelled,
