@@ -210,7 +210,7 @@ class _Run:
         if box is not None:
             report_box = [[s.start, s.stop] for s in box]
             labels = self._with_memory_fall_back(lambda: self._segment_box(scan, box, organs))
-            order.apply(result)[box] = self._to_ids(wanted)[labels]
+            order.apply(result)[box] = self._to_ids(labels, wanted)
         if not result.any():
             # An empty result is never silent.
             self.notes.append(NO_ORGAN if box is None else self._nothing_of(wanted))
@@ -240,13 +240,15 @@ class _Run:
             "notes": list(dict.fromkeys(self.notes)),
         }
 
-    def _to_ids(self, wanted: tuple[str, ...]) -> np.ndarray:
-        """Look-up table from channel to label value; unwanted targets become background."""
+    def _to_ids(self, labels: np.ndarray, wanted: tuple[str, ...]) -> np.ndarray:
+        """Label values of channel numbers; unwanted targets become background."""
         table = np.zeros(len(self.info.targets) + 1, np.uint8)
         for channel, label in enumerate(self.info.target_ids, start=1):
             if target_by_id(label).key in wanted:
                 table[channel] = label
-        return table
+        if np.array_equal(table, np.arange(len(table))):
+            return labels
+        return np.take(table, labels, mode="clip")
 
     # Localising
 
