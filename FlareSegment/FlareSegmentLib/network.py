@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .errors import BundleError
-
-Size = tuple[int, int, int]
 from .nnunet_small import PlainUNet, PlainUNetSettings
 from .segresnet import TextSegResNet, TextSegResNetSettings
 from .two_stage import ResidualUNet, ResidualUNetSettings
+
+Size = tuple[int, int, int]
 
 
 @dataclass(frozen=True)

@@ -77,8 +77,14 @@ def test_frames_share_the_bar() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(2, "a few seconds"), (11, "15 s"), (54, "55 s"), (60, "1 min"), (130, "2 min")]
-    + [(3900, "1 h 5 min")],
+    [
+        (2, "a few seconds"),
+        (11, "15 s"),
+        (54, "55 s"),
+        (60, "1 min"),
+        (130, "2 min"),
+        (3900, "1 h 5 min"),
+    ],
 )
 def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
