@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -114,6 +115,14 @@ def test_tests_are_not_packaged(installed: Path) -> None:
 def test_command_line_module_is_packaged(installed: Path) -> None:
     names = {path.name for path in (installed.parent / "cli-modules").iterdir()}
     assert names == {"FlareSegmentCLI.py", "FlareSegmentCLI.xml"}
+
+
+@pytest.mark.parametrize("variable", ["EXTENSION_ICONURL", "EXTENSION_SCREENSHOTURLS"])
+def test_pictures_of_the_catalog_are_in_the_tree(repository: Path, variable: str) -> None:
+    text = (repository / "CMakeLists.txt").read_text(encoding="utf-8")
+    (url,) = re.findall(rf'set\({variable} "(.*)"\)', text)
+    path = repository / url.split("/raw/main/")[1]
+    assert path.read_bytes()[:4] == b"\x89PNG"
 
 
 def test_listed_file_that_is_missing_stops_the_build(tmp_path: Path, repository: Path) -> None:
