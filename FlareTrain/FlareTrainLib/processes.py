@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -38,13 +40,13 @@ class Processes:
         """Whether this is the one that writes."""
         return self.rank == 0
 
-    def any(self, flag: bool) -> bool:
-        """Whether `flag` is true in any of the processes; asked by all at the same time."""
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        """Whether each flag is true in any of the processes; asked by all at the same time."""
         if self.count == 1:
-            return flag
-        value = torch.tensor([float(flag)], device=self.device)
-        distributed.all_reduce(value)
-        return bool(value.item() > 0)
+            return flags
+        values = torch.tensor([float(flag) for flag in flags], device=self.device)
+        distributed.all_reduce(values)
+        return tuple(bool(value > 0) for value in values.tolist())
 
     def wait(self) -> None:
         """Wait until all processes are here."""
@@ -79,3 +81,18 @@ def joined(device: str) -> Iterator[Processes]:
     finally:
         if not already:
             distributed.destroy_process_group()
+
+
+@contextmanager
+def on_stop_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` on SIGTERM and SIGINT; does nothing outside the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    previous = {number: signal.signal(number, lambda *_: stop()) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

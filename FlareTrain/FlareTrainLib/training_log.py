@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from FlareSegmentLib.errors import OutputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +40,48 @@ def append(run: Path, entry: dict[str, Any]) -> None:
             f"The log of the run in '{run}' cannot be written ({error.strerror or error}). Make "
             "room, then start the same command again: it goes on from the last checkpoint."
         ) from error
+
+
+class StepReports:
+    """Means of the loss terms over some steps, written as one line of the log.
+
+    Parameters
+    ----------
+    run
+        Folder of the run, or None to write nothing.
+    every
+        Steps per line.
+    """
+
+    def __init__(self, run: Path | None, every: int) -> None:
+        self._run = run
+        self._every = every
+        self._begin()
+
+    def _begin(self) -> None:
+        self._start = time.monotonic()
+        self._count = 0
+        self._sums: dict[str, Tensor] = {}
+
+    def add(self, terms: dict[str, Tensor], step: int, learning_rate: float) -> None:
+        """Take in the terms of one step; `step` is the number of steps done."""
+        for name, term in terms.items():
+            # Kept on the device: reading a number waits for the GPU.
+            self._sums[name] = self._sums[name] + term if name in self._sums else term
+        self._count += 1
+        if step % self._every:
+            return
+        means = {name: round(float(s) / self._count, 4) for name, s in self._sums.items()}
+        if self._run is not None:
+            entry = {
+                "step": step,
+                "seconds_per_step": round((time.monotonic() - self._start) / self._count, 4),
+                "learning_rate": round(learning_rate, 9),
+                "loss": round(sum(means.values()), 4),
+                **means,
+            }
+            append(self._run, entry)
+        self._begin()
 
 
 def read(run: Path) -> list[dict[str, Any]]:
