@@ -80,6 +80,12 @@ def veto_tumor(own: np.ndarray, others: list[np.ndarray]) -> np.ndarray:
     return result
 
 
+def tumor_vote(maps: list[np.ndarray]) -> np.ndarray:
+    """Tumor (14) where more than half of the maps say so, else 0."""
+    votes = np.sum([m == TUMOR for m in maps], axis=0)
+    return np.where(votes * 2 > len(maps), TUMOR, 0).astype(np.uint8)
+
+
 def fuse_tumor(organs: np.ndarray, tumors: np.ndarray) -> np.ndarray:
     """Organs of one map, tumors of another; tumor has priority (P5)."""
     result = _organs(organs)

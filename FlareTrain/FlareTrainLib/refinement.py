@@ -30,9 +30,11 @@ from .agreement import (
     organ_agreement,
     organ_uncertainty,
     tumor_uncertainty,
+    tumor_vote,
     unknown_where_different,
     veto_tumor,
 )
+from .case_choices import apply_choices, read_choices
 from .cleaning import find_suspicious, without_suspicious
 from .dataset import (
     IGNORE,
@@ -99,9 +101,9 @@ class Sources:
 
     def __init__(self, folders: Mapping[str, Path], settings: RefineSettings) -> None:
         wanted = settings.sources or tuple(
-            name for name in folders if name != settings.tumor_source
+            name for name in folders if name not in settings.tumor_sources
         )
-        for name in (*wanted, *([settings.tumor_source] if settings.tumor_source else [])):
+        for name in (*wanted, *settings.tumor_sources):
             if name not in folders:
                 there = ", ".join(folders) or "none"
                 raise InputError(
@@ -109,7 +111,7 @@ class Sources:
                     "maps into pseudo/<source>/, or name other sources in the recipe."
                 )
         self.names = wanted
-        self.tumor_source = settings.tumor_source
+        self.tumor_sources = settings.tumor_sources
         self._files = {name: label_files(folders[name]) for name in folders}
         self._known: dict[str, frozenset[int]] = {}
 
@@ -165,6 +167,8 @@ def refine_dataset(
     _forget_other_settings(output, settings, sources)
     scores = [_scores(dataset, case, sources, settings, output) for case in dataset.cases]
     plans, decisions = select_cases(scores, settings)
+    plans, chosen = apply_choices(plans, scores, read_choices(dataset.folder))
+    decisions += chosen
     refined = []
     for case in dataset.cases:
         if plans[case.name].used:
@@ -315,8 +319,8 @@ def _pseudo_ids(case: DatasetCase, plan: CasePlan, sources: Sources) -> tuple[in
         return ()
     names = sources.of(case.name)
     known = set(sources.known(names[0])) & set(ORGANS)
-    tumor_from = sources.tumor_source or names[0]
-    if plan.tumor and TUMOR in sources.known(tumor_from):
+    tumor_from = sources.tumor_sources or names[:1]
+    if plan.tumor and all(TUMOR in sources.known(name) for name in tumor_from):
         known.add(TUMOR)
     return tuple(sorted(known - case.known))
 
@@ -341,8 +345,8 @@ def _pseudo_labels(
     names = sources.of(case.name)
     maps = [_on_scan(scan, sources, name, case) for name in names]
     tumors = None
-    if sources.tumor_source and plan.tumor:
-        tumors = _on_scan(scan, sources, sources.tumor_source, case)
+    if sources.tumor_sources and plan.tumor:
+        tumors = tumor_vote([_on_scan(scan, sources, name, case) for name in sources.tumor_sources])
     combined = combine_sources(maps, settings, tumors)
     kind = case_kind(case)
     if settings.labels == "certain":

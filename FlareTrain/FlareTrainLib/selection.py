@@ -76,8 +76,9 @@ class RefineSettings:
     tumor
         Whether pseudo-labels may hold tumors: "never" (P1), "always", or "certain" (P3: only
         where `uncertainty` says so).
-    tumor_source
-        Source whose tumors are put over the organs of the others (P5), or "".
+    tumor_sources
+        Sources whose tumors are put over the organs of the others, where more than half of them
+        say tumor (P5); empty for none.
     rejected
         What happens to partly labeled cases whose pseudo-labels are rejected.
     cleaning
@@ -93,7 +94,7 @@ class RefineSettings:
     uncertainty: UncertaintySettings | None = None
     top_fraction: float = 1.0
     tumor: Literal["never", "always", "certain"] = "never"
-    tumor_source: str = ""
+    tumor_sources: tuple[str, ...] = ()
     rejected: Literal["truth only", "leave out"] = "truth only"
     cleaning: Literal["off", "propose", "apply"] = "propose"
     components: CleaningSettings = field(default_factory=CleaningSettings)

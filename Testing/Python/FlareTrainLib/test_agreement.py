@@ -15,6 +15,7 @@ from FlareTrainLib.agreement import (
     organ_agreement,
     organ_uncertainty,
     tumor_uncertainty,
+    tumor_vote,
     uncertainty,
     unknown_where_different,
     veto_tumor,
@@ -106,3 +107,9 @@ def test_an_organ_that_sources_see_elsewhere_is_unknown_in_the_case() -> None:
     assert doubtful_organs([a, b], 0.6) == [4]
     labels = unknown_where_different(a, [a, b], 0.6)
     assert labels.ravel().tolist() == [255, 255, 255, 255, 1]
+
+
+def test_tumor_teachers_vote() -> None:
+    maps = [line(14, 14, 0, 1), line(14, 0, 0, 1), line(0, 14, 14, 1)]
+    assert tumor_vote(maps).ravel().tolist() == [14, 14, 0, 0]
+    assert tumor_vote(maps[:1]).ravel().tolist() == [14, 14, 0, 0]

@@ -119,7 +119,7 @@ def test_tumors_of_their_own_teacher_have_priority(raw_dataset: Path, tmp_path: 
     write_label_map(folder / "case_2.nii.gz", drawn, affine, targets())
     dataset = read_dataset(raw_dataset)
     settings = RefineSettings(
-        sources=("a", "b", "c"), labels="majority", tumor="always", tumor_source="tumor"
+        sources=("a", "b", "c"), labels="majority", tumor="always", tumor_sources=("tumor",)
     )
     refined = refine_dataset(dataset, dataset.sources, settings, tmp_path)
     assert {case.name: case.tumor for case in refined}["case_3"] == "pseudo"
