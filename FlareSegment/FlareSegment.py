@@ -64,7 +64,7 @@ class FlareSegment(ScriptedLoadableModule):
 
     def __init__(self, parent):
         ScriptedLoadableModule.__init__(self, parent)
-        self.parent.title = _("FLARE Abdomen Segmentation")
+        self.parent.title = "FlareSegment"
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
         self.parent.dependencies = []
         self.parent.contributors = ["SlicerFlare contributors"]
@@ -889,7 +889,7 @@ def _chosen(path: Path) -> bool:
 
 def databasePatients() -> list[tuple[str, str]]:
     """Give identifier and name of each patient in the DICOM database that has CT series."""
-    database = slicer.dicomDatabase
+    database = getattr(slicer, "dicomDatabase", None)
     if database is None or not database.isOpen:
         return []
     patients = []

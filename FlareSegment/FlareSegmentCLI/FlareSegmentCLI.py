@@ -70,10 +70,9 @@ def _say(text: str) -> None:
 
 def segment(options: argparse.Namespace) -> None:
     """Read, segment, write."""
-    from FlareSegmentLib.bundle import ModelBundle, bundled_model
     from FlareSegmentLib.labels import parse_targets, target_by_key
+    from FlareSegmentLib.model_choice import read_choice
     from FlareSegmentLib.reading import read_volume
-    from FlareSegmentLib.segmenter import Segmenter
     from FlareSegmentLib.statistics import organ_statistics
     from FlareSegmentLib.statistics_table import statistics_csv
     from FlareSegmentLib.writing import write_label_map
@@ -81,8 +80,14 @@ def segment(options: argparse.Namespace) -> None:
     # None stands for all that the model knows, which may be fewer than all.
     wanted = None if options.targets.strip().lower() in ("", "all") else options.targets
     targets = None if wanted is None else parse_targets(wanted)
+    if options.model:
+        read_choice(Path(options.model))
     progress = ProgressPrinter()
     volume = read_volume(Path(options.inputVolume))
+    # torch takes seconds to import; wrong arguments are told before.
+    from FlareSegmentLib.bundle import ModelBundle, bundled_model
+    from FlareSegmentLib.segmenter import Segmenter
+
     model = Path(options.model) if options.model else bundled_model()
     segmenter = Segmenter(ModelBundle.load(model), options.device)
     result = segmenter.segment(volume, targets, progress)
