@@ -8,12 +8,15 @@ voxel: "organ" then means "organ or tumor in it", and the tumor is neither taugh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from FlareSegmentLib.errors import InputError
 
 from ..packing import IGNORE
 from .annotation import SMOOTH, Annotation, over_processes, usable_labels
@@ -36,12 +39,16 @@ class _SoftmaxLoss:
         Weight of tumor voxels and of the tumor's Dice against an organ's.
     smooth
         Added to both sides of the Dice ratio.
+    class_weights
+        Weight of a voxel in the cross-entropy by its channel, background first; the mean is
+        over weights. Empty for equal ones.
     """
 
     activation: ClassVar[str] = "softmax"
     focal: float = 0.0
     tumor_weight: float = 1.0
     smooth: float = SMOOTH
+    class_weights: Sequence[float] = ()
 
     def terms(
         self, log_p: Tensor, target: Tensor, annotation: Annotation, *, tumor_joins: bool
@@ -84,8 +91,9 @@ class _SoftmaxLoss:
             predicted = predicted.index_add(0, flat, hidden.flatten() * weight)
         labelled = torch.bincount(flat, weight, channels).to(picked.dtype)
 
-        if annotation.tumor is not None and self.tumor_weight != 1:
-            weight = torch.where(flat == annotation.tumor, weight * self.tumor_weight, weight)
+        by_channel = self._channel_weights(channels, annotation)
+        if by_channel is not None:
+            weight = weight * by_channel.to(weight)[flat]
         cost = -picked
         if self.focal:
             cost = cost * (1 - picked.exp()) ** self.focal
@@ -99,6 +107,20 @@ class _SoftmaxLoss:
             share[annotation.tumor] *= self.tumor_weight
         dice_loss = ((1 - dice) * share).sum() / share.sum().clamp(min=1e-12)
         return {"cross_entropy": cost_sum / weight_sum.clamp(min=1), "dice": dice_loss}
+
+    def _channel_weights(self, channels: int, annotation: Annotation) -> Tensor | None:
+        """Weights of the cross-entropy by channel; None when all are one."""
+        if self.class_weights and len(self.class_weights) != channels:
+            raise InputError(
+                f"The loss has {len(self.class_weights)} class_weights, but the network has "
+                f"{channels} channels. Give one weight per channel, background first."
+            )
+        if not self.class_weights and self.tumor_weight == 1:
+            return None
+        weights = torch.tensor(self.class_weights or [1.0] * channels)
+        if annotation.tumor is not None:
+            weights[annotation.tumor] *= self.tumor_weight
+        return weights
 
 
 @dataclass(frozen=True)

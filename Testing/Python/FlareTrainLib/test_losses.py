@@ -135,6 +135,7 @@ def slow_softmax(
     focal: float = 0.0,
     tumor_weight: float = 1.0,
     paper_exact: bool = False,
+    class_weights: tuple[float, ...] = (1.0,) * (TARGETS + 1),
 ) -> tuple[float, float]:
     """Voxel by voxel: which groups of channels compete, and which one is right."""
     merge = merge or ("max" if name == "merge_max_ce_dice" else "logsumexp")
@@ -163,7 +164,7 @@ def slow_softmax(
         total = np.log(sum(math.exp(s) for s in strength.values()))
         log_p = {g: s - total for g, s in strength.items()}
         p = math.exp(log_p[y])
-        weight = tumor_weight if y == TUMOR else 1.0
+        weight = class_weights[y] * (tumor_weight if y == TUMOR else 1.0)
         costs.append(-log_p[y] * (1 - p) ** focal)
         weights.append(weight)
         overlap[y] += p
@@ -187,6 +188,7 @@ def slow_softmax(
         ("ce_dice", {"focal": 2.0, "tumor_weight": 3.0}),
         ("marginal", {}),
         ("marginal", {"focal": 2.0, "tumor_weight": 3.0}),
+        ("marginal", {"class_weights": (0.4, 1.0, 3.0, 5.0, 2.0), "tumor_weight": 2.0}),
         ("merge_max_ce_dice", {}),
         ("merge_max_ce_dice", {"paper_exact": True}),
         ("merge_max_ce_dice", {"merge": "logsumexp", "tumor_weight": 2.0}),
@@ -332,5 +334,7 @@ def test_wrong_names_and_arguments_are_refused() -> None:
         build_loss("dice", {})
     with pytest.raises(InputError, match="gamma"):
         build_loss("marginal", {"gamma": 2})
+    with pytest.raises(InputError, match="2 class_weights, but the network has 5 channels"):
+        build_loss("marginal", {"class_weights": [1, 2]})(*batch("marginal", ALL))
     with pytest.raises(InputError, match="max"):
         build_loss("marginal", {"merge": "mean"})
