@@ -1,0 +1,312 @@
+"""Training runs of a dataset: made, listed, watched, and their model installed.
+
+Runs lie in ``<dataset>/runs/<name>``; each is a task's folder (see `task_folder`).
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from FlareSegmentLib.errors import FlareError, InputError, OutputError
+from FlareSegmentLib.model_choice import DESCRIPTION, user_models_folder
+
+from . import task_folder, training_log
+from .pipeline import BUNDLE, RECIPE
+from .recipe import Recipe, read_recipe
+from .refinement_task import with_sources
+from .settings import read_json, settings_from_json, settings_to_json, write_json
+
+RUNS = "runs"
+CHOSEN = "chosen_recipe.json"
+_FORBIDDEN = '/\\:*?"<>|'
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What a new run is made from.
+
+    Attributes
+    ----------
+    data
+        Dataset folder.
+    recipe
+        Name of a shipped recipe, or a JSON file.
+    device
+        "auto", "cpu" or "cuda".
+    minutes
+        Time for all trainings of one start together; None trains to the end of the recipe.
+    steps
+        Other length of every schedule, or None for the recipe's.
+    sources
+        Pseudo-label sources to use instead of the recipe's; empty for those.
+    validate, compare
+        Whether the model, and the bundled one, are scored on the validation cases.
+    """
+
+    data: Path
+    recipe: str
+    device: str = "auto"
+    minutes: float | None = None
+    steps: int | None = None
+    sources: tuple[str, ...] = ()
+    validate: bool = True
+    compare: bool = True
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """How far a run is.
+
+    Attributes
+    ----------
+    stage
+        Network that is being trained, "" before the first.
+    step, steps
+        Done, and planned, in this network.
+    fraction
+        Of all networks together, 0 to 1.
+    seconds_left
+        In this network, None while unknown.
+    """
+
+    stage: str = ""
+    step: int = 0
+    steps: int = 0
+    fraction: float = 0.0
+    seconds_left: float | None = None
+
+
+def create_run(settings: RunSettings, name: str = "") -> Path:
+    """Make the folder of a run; it is not started.
+
+    Parameters
+    ----------
+    name
+        Its name; recipe and number when empty.
+
+    Raises
+    ------
+    InputError
+        When the recipe is unknown, or there is a run of this name.
+    OutputError
+        When the folder cannot be made.
+    """
+    recipe = read_recipe(settings.recipe)
+    if not settings.data.is_dir():
+        raise InputError(f"There is no dataset folder {settings.data}. Choose one first.")
+    if settings.minutes is not None and settings.minutes <= 0:
+        raise InputError("The time for a training must be more than 0 minutes.")
+    runs = settings.data / RUNS
+    name = name.strip() or _free_name(runs, recipe.name)
+    if name.startswith(".") or any(letter in _FORBIDDEN for letter in name):
+        raise InputError(f"'{name}' cannot be the name of a folder. Leave out {_FORBIDDEN}.")
+    folder = runs / name
+    if folder.exists():
+        raise InputError(f"There is a run '{name}' already. Resume it, or choose another name.")
+    chosen = recipe_file(settings.recipe)
+    if settings.sources:
+        task_folder.write_request(folder, "train", {})
+        write_json(folder / CHOSEN, settings_to_json(with_sources(recipe, settings.sources)))
+        chosen = str((folder / CHOSEN).resolve())
+    arguments: dict[str, Any] = {
+        "data": str(settings.data.resolve()),
+        "recipe": chosen,
+        "device": settings.device,
+        "minutes": settings.minutes,
+        "steps": settings.steps,
+        "validate": settings.validate,
+        "compare": settings.compare,
+    }
+    task_folder.write_request(folder, "train", arguments)
+    return folder
+
+
+def recipe_file(name_or_path: str) -> str:
+    """Give what names the recipe from any folder: a shipped one's name, or a whole path."""
+    path = Path(name_or_path)
+    return str(path.resolve()) if path.is_file() else name_or_path
+
+
+def list_runs(data: Path) -> list[Path]:
+    """Folders of the runs of a dataset, the newest first."""
+    found = (data / RUNS).glob(f"*/{task_folder.REQUEST}")
+    return [path.parent for path in sorted(found, key=_age)]
+
+
+def _age(request: Path) -> tuple[float, str]:
+    return -request.stat().st_mtime, request.parent.name
+
+
+def progress(run: Path) -> RunProgress:
+    """Tell how far a run is, from its logs."""
+    if not (run / RECIPE).is_file():
+        return RunProgress()
+    recipe = settings_from_json(Recipe, read_json(run / RECIPE), str(run / RECIPE))
+    stages = _stages(run, recipe)
+    total = sum(share for _, _, _, share in stages)
+    current, fraction = RunProgress(), 0.0
+    for name, fit, steps, share in stages:
+        entries = [e for e in training_log.read(fit) if "step" in e]
+        if not entries:
+            continue
+        step = min(entries[-1]["step"], steps)
+        if (fit.parent / "finished.json").exists():
+            step = steps
+        fraction += share / total * step / max(steps, 1)
+        paces = [e["seconds_per_step"] for e in entries[-5:] if "seconds_per_step" in e]
+        left = (steps - step) * sum(paces) / len(paces) if paces else None
+        current = RunProgress(name, step, steps, 0.0, left)
+    return RunProgress(
+        current.stage, current.step, current.steps, min(fraction, 1.0), current.seconds_left
+    )
+
+
+def budget_seconds_left(run: Path) -> float | None:
+    """Seconds until the time given to this start is over; None without a limit."""
+    minutes = task_folder.read_request(run)[1].get("minutes")
+    started = task_folder.status(run).started
+    if minutes is None or not started:
+        return None
+    return max(0.0, started + 60 * float(minutes) - time.time())
+
+
+def loss_curves(run: Path) -> dict[str, list[tuple[int, float]]]:
+    """Points (step, loss) by network, for those that have been trained at least a little."""
+    if not (run / RECIPE).is_file():
+        return {}
+    recipe = settings_from_json(Recipe, read_json(run / RECIPE), str(run / RECIPE))
+    result = {}
+    for name, fit, _, _ in _stages(run, recipe):
+        points = training_log.curves(training_log.read(fit)).get("loss")
+        if points:
+            result[name] = points
+    return result
+
+
+def dsc_curves(run: Path) -> dict[str, list[tuple[int, float]]]:
+    """Points (step, DSC) of the validations during the training, by target key."""
+    result: dict[str, list[tuple[int, float]]] = {}
+    for entry in training_log.read(run / "network" / "fit"):
+        for key, value in (entry.get("validation") or {}).items():
+            result.setdefault(key, []).append((entry["step"], float(value)))
+    return result
+
+
+def install(run: Path, models: Path | None = None, name: str = "", replace: bool = False) -> Path:
+    """Copy the run's model to where FlareSegment finds it; the folder it has there.
+
+    Parameters
+    ----------
+    models
+        Folder of the user's models; that of FlareSegment when None.
+    name
+        Folder name; dataset and run when empty.
+    replace
+        Whether a model that has this name may be replaced.
+
+    Raises
+    ------
+    InputError
+        When the run has no model yet, or there is one of this name and `replace` is false.
+    OutputError
+        When the folder cannot be written.
+    """
+    source = run / BUNDLE
+    if not (source / DESCRIPTION).is_file():
+        raise InputError(f"The run {run.name} has no model yet. Train it first.")
+    place = user_models_folder() if models is None else models
+    target = place / (name or f"{run.parent.parent.name} {run.name}")
+    if target.exists() and not replace:
+        raise InputError(f"There is a model '{target.name}' in {place} already.")
+    copy_bundle(source, target)
+    return target
+
+
+def copy_bundle(source: Path, target: Path) -> None:
+    """Copy a bundle beside its place, then rename: it is there whole, or as it was.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be written.
+    """
+    fresh = target.with_name(f".{target.name}.part")
+    old = target.with_name(f".{target.name}.old")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.copytree(source, fresh)
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            target.rename(old)
+        fresh.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise OutputError(
+            f"The model cannot be copied to {target} ({error.strerror or error}). Choose a place "
+            "that is writable and has free space."
+        ) from error
+
+
+def worst_cases(evaluation: Path) -> list[tuple[str, float]]:
+    """Cases of an ``evaluation.json`` by their mean DSC over annotated targets, worst first."""
+    found = []
+    for case in read_json(evaluation)["cases"]:
+        values = [s["dsc"] for s in case["targets"].values() if s["dsc"] is not None]
+        if values:
+            found.append((case["case"], sum(values) / len(values)))
+    return sorted(found, key=lambda pair: pair[1])
+
+
+def score_rows(run: Path) -> list[dict[str, Any]]:
+    """DSC and NSD per target of the run's newest model and of the bundled one."""
+    ours = _target_means(run / "latest" / "evaluation.json")
+    bundled = _target_means(run / "bundled" / "evaluation.json")
+    return [
+        {
+            "key": key,
+            "cases": mean["cases"],
+            "dsc": mean["dsc"],
+            "nsd": mean["nsd"],
+            "bundled_dsc": bundled.get(key, {}).get("dsc"),
+            "bundled_nsd": bundled.get(key, {}).get("nsd"),
+        }
+        for key, mean in ours.items()
+    ]
+
+
+def _target_means(path: Path) -> dict[str, dict[str, Any]]:
+    if not path.is_file():
+        return {}
+    try:
+        return dict(read_json(path)["targets"])
+    except FlareError:  # being written at this moment
+        return {}
+
+
+def _stages(run: Path, recipe: Recipe) -> Sequence[tuple[str, Path, int, float]]:
+    """Name, folder of the log, steps and share of every network in the order of training."""
+    stages = []
+    for teacher in recipe.teachers:
+        for fold in range(teacher.folds):
+            name = teacher.name if teacher.folds == 1 else f"{teacher.name}_{fold}"
+            folder = run / "teachers" / teacher.name / name / "fit"
+            stages.append((name, folder, teacher.network.training.fit.steps, teacher.network.share))
+    if recipe.localiser is not None:
+        fit = recipe.localiser.training.fit
+        stages.append(("localiser", run / "localiser" / "fit", fit.steps, recipe.localiser.share))
+    fit = recipe.network.training.fit
+    stages.append(("network", run / "network" / "fit", fit.steps, recipe.network.share))
+    return stages
+
+
+def _free_name(runs: Path, recipe: str) -> str:
+    number = 1
+    while (runs / f"{recipe} {number}").exists():
+        number += 1
+    return f"{recipe} {number}"

@@ -1,0 +1,105 @@
+"""The process that does a task: ``python -m FlareTrainLib.task FOLDER``; see `task_folder`."""
+
+from __future__ import annotations
+
+import _thread
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from FlareSegmentLib.errors import Cancelled, FlareError
+
+from .settings import write_json
+from .task_folder import OUTCOME, STOP, TaskState, read_request
+
+logger = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.2
+"""Time between two looks for a wish to stop."""
+
+_STOPPED = "Stopped; everything done so far is saved."
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do the task of a folder and leave its outcome there; 0 when it was done."""
+    (folder,) = (Path(text) for text in (arguments or sys.argv[1:]))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    signal.signal(signal.SIGTERM, _interrupt)
+    threading.Thread(target=_watch, args=(folder / STOP,), daemon=True).start()
+    state, message = _outcome(folder)
+    logger.info("%s. %s", state.value, message)
+    write_json(folder / OUTCOME, {"state": state.value, "message": message})
+    return 0 if state is TaskState.FINISHED else 1
+
+
+def _outcome(folder: Path) -> tuple[TaskState, str]:
+    try:
+        kind, wanted = read_request(folder)
+        return TaskState.FINISHED, TASKS[kind](folder, wanted) or ""
+    except (Cancelled, KeyboardInterrupt):
+        return TaskState.STOPPED, _STOPPED
+    except FlareError as error:
+        return TaskState.FAILED, str(error)
+    except MemoryError:
+        return TaskState.FAILED, (
+            "There is not enough memory. Close other programs, choose a recipe with a coarser "
+            "grid, or use a computer with more."
+        )
+    except Exception as error:
+        logger.exception("the task failed")
+        return TaskState.FAILED, f"{type(error).__name__}: {error}. The log has the details."
+
+
+def _train(folder: Path, wanted: dict[str, Any]) -> str:
+    from .training_task import train
+
+    return train(folder, wanted)
+
+
+def _check(folder: Path, wanted: dict[str, Any]) -> str:
+    from .case_table import write_report
+    from .dataset_check import check_dataset
+
+    report = check_dataset(Path(wanted["data"]))
+    write_report(folder, report)
+    return f"{len(report.cases)} cases, {len(report.findings)} findings."
+
+
+def _refine(folder: Path, wanted: dict[str, Any]) -> str:
+    from .refinement_task import refine
+
+    return refine(folder, wanted)
+
+
+def _add(folder: Path, wanted: dict[str, Any]) -> str:
+    from .add_case import add_staged_case
+
+    return add_staged_case(folder, wanted)
+
+
+TASKS: dict[str, Callable[[Path, dict[str, Any]], str]] = {
+    "train": _train,
+    "check": _check,
+    "refine": _refine,
+    "add": _add,
+}
+
+
+def _watch(wish: Path) -> None:
+    """Turn the file into the signal that the training ends on."""
+    while not wish.exists():
+        time.sleep(_LOOK_SECONDS)
+    _thread.interrupt_main(signal.SIGTERM)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())
