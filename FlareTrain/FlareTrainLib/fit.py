@@ -22,6 +22,7 @@ from .packing import read_index
 from .prefetch import Prefetcher
 from .processes import joined, on_stop_signals
 from .sampling import CropSampler, load_cases
+from .settings import settings_to_json
 from .trainer import Diverged, Trainer
 from .training_settings import TrainingSettings, completed, settings_of_run, write_settings
 
@@ -116,6 +117,11 @@ def _validate(trainer: Trainer, validate: Validate | None) -> None:
     trainer.processes.wait()
 
 
+def _same(one: TrainingSettings, other: TrainingSettings) -> bool:
+    # As JSON, where a tuple and a list in a part's arguments are the same.
+    return settings_to_json(one) == settings_to_json(other)
+
+
 def fit_run(
     run: Path,
     packed: Path,
@@ -149,7 +155,7 @@ def fit_run(
         If settings or data cannot be used, or the run was begun with other settings.
     """
     settings = completed(settings)
-    if (run / "run.json").exists() and settings_of_run(run) != settings:
+    if (run / "run.json").exists() and not _same(settings_of_run(run), settings):
         raise InputError(
             f"The run in '{run}' was begun with other settings. Choose another folder, or give "
             "the settings in its run.json to go on."

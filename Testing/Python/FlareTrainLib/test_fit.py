@@ -358,6 +358,9 @@ def test_settings_that_do_not_fit_are_refused(packed_patients: Path, tmp_path: P
 def test_a_begun_run_refuses_other_settings(whole: Path, packed_patients: Path) -> None:
     with pytest.raises(InputError, match="begun with other settings"):
         fit_run(whole, packed_patients, tiny(seed=2), device="cpu")
+    tuples = {key: tuple(v) if isinstance(v, list) else v for key, v in UNET.arguments.items()}
+    same_settings = replace(tiny(), network=Part(UNET.name, tuples))
+    assert fit_run(whole, packed_patients, same_settings, device="cpu")["finished"]
 
 
 def test_a_model_of_some_targets_has_channels_for_these_only(
