@@ -44,6 +44,8 @@ class Proposal:
     ----------
     target
         Target id.
+    kind
+        "island", "outside" (the abdominal region) or "far" (from all organs).
     reason
         A sentence for people.
     voxels, ml
@@ -53,6 +55,7 @@ class Proposal:
     """
 
     target: int
+    kind: str
     reason: str
     voxels: int
     ml: float
@@ -113,12 +116,14 @@ def _suspicious(
         components = _components(labels, int(target))
         largest = max(component.voxels for component in components)
         for component in components:
-            reason = _island(component, largest, settings)
-            if not reason and target == TUMOR:
-                reason = _stray_tumor(labels, component, spacing, settings)
-            if reason:
+            kind, reason = _island(component, largest, settings)
+            if not kind and target == TUMOR:
+                kind, reason = _stray_tumor(labels, component, spacing, settings)
+            if kind:
                 size = component.voxels
-                proposal = Proposal(int(target), reason, size, size * voxel_ml, component.centre)
+                proposal = Proposal(
+                    int(target), kind, reason, size, size * voxel_ml, component.centre
+                )
                 found.append((proposal, component))
     return found
 
@@ -137,11 +142,12 @@ def _components(labels: np.ndarray, target: int) -> list[_Component]:
     return components
 
 
-def _island(component: _Component, largest: int, settings: CleaningSettings) -> str:
+def _island(component: _Component, largest: int, settings: CleaningSettings) -> tuple[str, str]:
+    """Kind and reason, or two empty texts."""
     if component.voxels >= settings.least_voxels or component.voxels == largest:
-        return ""
+        return "", ""
     name = target_by_id(component.target).name
-    return (
+    return "island", (
         f"{name}: an island of {component.voxels} voxels beside a part of {largest} "
         f"(fewer than {settings.least_voxels})."
     )
@@ -152,19 +158,19 @@ def _stray_tumor(
     component: _Component,
     spacing: Sequence[float],
     settings: CleaningSettings,
-) -> str:
-    """Why a tumor component is suspicious, or ""."""
+) -> tuple[str, str]:
+    """Kind and reason, or two empty texts."""
     organs = (labels > 0) & (labels < TUMOR)
     boxes = ndimage.find_objects(organs.astype(np.uint8))
     if not boxes:
-        return ""
+        return "", ""
     margin = [settings.margin_mm / s for s in spacing]
     outside = any(
         centre < box.start - m or centre >= box.stop + m
         for centre, box, m in zip(component.centre, boxes[0], margin, strict=True)
     )
     if outside:
-        return "Tumor: its centre lies outside the region of the abdominal organs."
+        return "outside", "Tumor: its centre lies outside the region of the abdominal organs."
     # Only the neighbourhood is looked at: a distance map of the whole scan takes seconds.
     reach = tuple(
         slice(
@@ -181,5 +187,5 @@ def _stray_tumor(
             for part, outer in zip(component.box, reach, strict=True)
         )
         if float(distance[inner][component.mask].min()) <= settings.far_mm:
-            return ""
-    return f"Tumor: farther than {settings.far_mm:.0f} mm from every labeled organ."
+            return "", ""
+    return "far", f"Tumor: farther than {settings.far_mm:.0f} mm from every labeled organ."

@@ -13,7 +13,7 @@ from FlareSegmentLib.errors import FlareError
 from FlareSegmentLib.labels import target_by_id, target_by_key
 from FlareSegmentLib.volume import Volume
 
-from .cleaning import CleaningSettings, find_suspicious
+from .cleaning import CleaningSettings, Proposal, find_suspicious
 from .dataset import IGNORE, TUMOR, Dataset, DatasetCase, LoadedScan, load_case, read_dataset
 from .dataset_overview import overview_html, overview_text, write_overview
 
@@ -165,12 +165,29 @@ def check_case(
             "not used. If it was drawn completely, add it to annotated.json."
         )
         findings.append(Finding(case.name, "not annotated", text))
-    for proposal in find_suspicious(labels, scan.volume.spacing, components):
-        k, j, i = proposal.centre
-        where = f"at slice {k}, row {j}, column {i} (axial, feet to head)"
-        text = f"{proposal.reason} It is {proposal.ml:.2f} ml, {where}; look whether it is real."
-        findings.append(Finding(case.name, "cleaning", text))
+    proposals = find_suspicious(labels, scan.volume.spacing, components)
+    findings += [Finding(case.name, "cleaning", text) for text in summarize_proposals(proposals)]
     return findings
+
+
+def summarize_proposals(proposals: list[Proposal]) -> list[str]:
+    """One sentence per target and reason, about the largest of its suspicious components."""
+    groups: dict[tuple[int, str], list[Proposal]] = {}
+    for proposal in proposals:
+        groups.setdefault((proposal.target, proposal.kind), []).append(proposal)
+    sentences = []
+    for group in groups.values():
+        largest = max(group, key=lambda proposal: proposal.voxels)
+        k, j, i = largest.centre
+        more = ""
+        if len(group) > 1:
+            ml = sum(proposal.ml for proposal in group)
+            more = f" There are {len(group)} such components, {ml:.2f} ml together."
+        sentences.append(
+            f"{largest.reason} It is {largest.ml:.2f} ml, at slice {k}, row {j}, column {i} "
+            f"(axial, feet to head); look whether it is real.{more}"
+        )
+    return sentences
 
 
 def wrong_sides(labels: np.ndarray) -> list[str]:

@@ -21,7 +21,7 @@ from FlareTrainLib.recipe import read_recipe, recipe_names
 
 def network(**training: Any) -> dict[str, Any]:
     """A network that trains in a second."""
-    arguments = {"widths": [4, 6], "stem_stride": [1, 1, 1], "convolutions": 1}
+    arguments = {"widths": [8, 8], "stem_stride": [1, 1, 1], "convolutions": 1}
     return {
         "grid": {"spacing": [12, 12, 12]},
         "patch": [16, 32, 32],
