@@ -23,7 +23,6 @@ import vtk.util.numpy_support
 from slicer import (
     vtkMRMLScalarVolumeNode,
     vtkMRMLSegmentationNode,
-    vtkMRMLSequenceBrowserNode,
     vtkMRMLTableNode,
 )
 from slicer.i18n import tr as _
@@ -66,7 +65,7 @@ class FlareSegment(ScriptedLoadableModule):
         ScriptedLoadableModule.__init__(self, parent)
         self.parent.title = "FlareSegment"
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
-        self.parent.dependencies = []
+        self.parent.dependencies = ["Segmentations", "Sequences", "Terminologies"]
         self.parent.contributors = ["SlicerFlare contributors"]
         self.parent.helpText = _(
             "Segments 13 abdominal organs and tumor in a CT volume with a bundled model: "
@@ -1034,7 +1033,7 @@ class _Job:
     targets: list[str] | None
     device: str
     model: Path | None
-    browser: vtkMRMLSequenceBrowserNode | None = None
+    browser: vtk.vtkObject | None = None  # its class comes with a module, later than this file
     results: list[LabelMap] = field(default_factory=list)
     geometry: list = field(default_factory=list)
 
@@ -1720,10 +1719,11 @@ class FlareSegmentTest(ScriptedLoadableModuleTest):
 
     def test_segments_a_phantom(self) -> None:
         """A synthetic abdomen comes back with a liver where it was put."""
-        from FlareSegmentLib.phantom import PhantomSettings, make_phantom
+        from FlareSegmentLib.phantom.generate import PhantomSettings, make_phantom
 
         self.delayDisplay("Making a synthetic scan")
-        scan, truth = make_phantom(PhantomSettings(seed=1))
+        settings = PhantomSettings(seed=1, spacing=(5.0, 3.0, 3.0), bottom_mm=-60, top_mm=130)
+        scan, truth = make_phantom(settings)
         volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Phantom")
         slicer.util.updateVolumeFromArray(volume, scan.array)
         volume.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(scan.affine))

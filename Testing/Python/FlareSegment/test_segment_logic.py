@@ -519,3 +519,14 @@ def test_script_without_window_works(repository: Path, python) -> None:
         text=True,
     )
     assert "segments: 1" in ended.stdout, ended.stderr
+
+
+# --- the module's own test -----------------------------------------------------------------------
+
+
+def test_modules_own_test_runs_the_bundled_model(slicer_host, python) -> None:
+    """What Slicer's test runner runs: the product as it is installed, on a synthetic scan."""
+    pytest.importorskip("torch")
+    python.FlareSegmentLogic.workerCommand = None
+    test = python.FlareSegmentTest()
+    test.runTest()
