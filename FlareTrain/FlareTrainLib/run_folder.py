@@ -220,11 +220,16 @@ def install(run: Path, models: Path | None = None, name: str = "", replace: bool
     if not (source / DESCRIPTION).is_file():
         raise InputError(f"The run {run.name} has no model yet. Train it first.")
     place = user_models_folder() if models is None else models
-    target = place / (name or f"{run.parent.parent.name} {run.name}")
+    target = place / (name or model_name(run))
     if target.exists() and not replace:
         raise InputError(f"There is a model '{target.name}' in {place} already.")
     copy_bundle(source, target)
     return target
+
+
+def model_name(run: Path) -> str:
+    """Name of the folder that a run's model is installed as."""
+    return f"{run.parent.parent.name} {run.name}"
 
 
 def copy_bundle(source: Path, target: Path) -> None:

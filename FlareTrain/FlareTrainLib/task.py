@@ -30,8 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     (folder,) = (Path(text) for text in (arguments or sys.argv[1:]))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     signal.signal(signal.SIGTERM, _interrupt)
-    threading.Thread(target=_watch, args=(folder / STOP,), daemon=True).start()
     state, message = _outcome(folder)
+    # The outcome is written even when the wish to stop comes now.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     logger.info("%s. %s", state.value, message)
     write_json(folder / OUTCOME, {"state": state.value, "message": message})
     return 0 if state is TaskState.FINISHED else 1
@@ -39,6 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _outcome(folder: Path) -> tuple[TaskState, str]:
     try:
+        # Begun here: the wish may be there already, and is acted on from the first look.
+        threading.Thread(target=_watch, args=(folder / STOP,), daemon=True).start()
         kind, wanted = read_request(folder)
         return TaskState.FINISHED, TASKS[kind](folder, wanted) or ""
     except (Cancelled, KeyboardInterrupt):
