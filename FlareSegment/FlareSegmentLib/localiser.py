@@ -28,12 +28,17 @@ class LocaliserSettings:
         Coarse organs below this are taken for noise.
     least_total_ml
         With less than this of organs (tubes not counted) the scan shows no abdomen.
+    least_agreement
+        Both networks must give the same organs the same places: the DSC over voxels with the same
+        label. Real scans and phantoms reach 0.6 to 0.9, noise volumes that fool both 0.1 at most
+        (`Testing/Benchmarks/agreement.py`).
     """
 
     enabled: bool = True
     margin_mm: tuple[float, float, float] = (36.0, 20.0, 20.0)
     least_organ_ml: float = 3.0
     least_total_ml: float = 40.0
+    least_agreement: float = 0.25
 
 
 def organ_components(
@@ -126,3 +131,37 @@ def organs_on_grid(
         reach = int(np.ceil(margin_mm / spacing[axis]))
         mask = ndimage.maximum_filter1d(mask, 2 * reach + 1, axis=axis)
     return mask
+
+
+def agreement(
+    coarse: np.ndarray, fine: np.ndarray, box: Box, shape: Sequence[int], keys: Sequence[str]
+) -> float:
+    """DSC between the localiser's and the network's organs, counting equal labels only.
+
+    Parameters
+    ----------
+    coarse
+        (k, j, i) uint8 channel numbers of the localiser, over the whole scan.
+    fine
+        (k, j, i) uint8 channel numbers of the network, over `box`.
+    box, shape
+        The region in the scan's voxels, and the scan's size.
+    keys
+        Target keys in channel order; tubes are not counted.
+
+    Returns
+    -------
+    0..1; 0 when neither found anything.
+    """
+    inside, picked = [], []
+    for axis in range(3):
+        centre = (np.arange(coarse.shape[axis]) + 0.5) * shape[axis] / coarse.shape[axis]
+        part = (centre - box[axis].start) / (box[axis].stop - box[axis].start)
+        within = np.flatnonzero((part >= 0) & (part < 1))
+        inside.append(within)
+        picked.append((part[within] * fine.shape[axis]).astype(np.int64))
+    a, b = coarse[np.ix_(*inside)], fine[np.ix_(*picked)]
+    solid = [n for n, key in enumerate(keys, start=1) if key not in TUBES]
+    of_a, of_b = np.isin(a, solid), np.isin(b, solid)
+    total = int(of_a.sum()) + int(of_b.sum())
+    return 2.0 * int((of_a & (a == b)).sum()) / total if total else 0.0

@@ -23,6 +23,7 @@ from .geometry import canonical_volume
 from .labels import target_by_id
 from .localiser import (
     LocaliserSettings,
+    agreement,
     organ_components,
     organs_on_grid,
     region_of_interest,
@@ -178,6 +179,14 @@ class Segmenter:
         return "The GPU's memory was not enough; the CPU was used instead."
 
 
+@dataclass(frozen=True)
+class _Coarse:
+    """What the localiser saw: channel numbers and the mask of believable organs, (k, j, i)."""
+
+    labels: np.ndarray
+    organs: np.ndarray
+
+
 class _Run:
     """What belongs to one call of `segment`."""
 
@@ -189,6 +198,7 @@ class _Run:
         self.seconds: dict[str, float] = {}
         self.notes: list[str] = [segmenter._device_note] if segmenter._device_note else []
         self.count = WindowCount()
+        self.agreement: float | None = None
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -205,22 +215,28 @@ class _Run:
         scan, order = canonical_volume(volume)
         result = np.zeros(volume.array.shape, np.uint8)
         with self._timed("localise"):
-            box, organs = self._with_memory_fall_back(lambda: self._localise(scan))
+            box, coarse = self._with_memory_fall_back(lambda: self._localise(scan))
         report_box = None
         if box is not None:
             report_box = [[s.start, s.stop] for s in box]
-            labels = self._with_memory_fall_back(lambda: self._segment_box(scan, box, organs))
+            labels = self._with_memory_fall_back(lambda: self._segment_box(scan, box, coarse))
             order.apply(result)[box] = self._to_ids(labels, wanted)
         if not result.any():
             # An empty result is never silent.
-            self.notes.append(NO_ORGAN if box is None else self._nothing_of(wanted))
+            self.notes.append(self._nothing_of(wanted))
         self.seconds["total"] = time.perf_counter() - start
         return LabelMap(result, volume.affine, wanted, self._report(volume, report_box))
 
     def _nothing_of(self, wanted: tuple[str, ...]) -> str:
-        if len(wanted) == len(self.info.targets):
+        # The localiser sees solid organs only where the scan shows an abdomen.
+        no_abdomen = self.agreement is None and self.segmenter.localiser is not None
+        if no_abdomen or self._networks_disagree() or len(wanted) == len(self.info.targets):
             return NO_ORGAN
         return f"None of the wanted targets was found: {', '.join(wanted)}."
+
+    def _networks_disagree(self) -> bool:
+        least = self.settings.localiser.least_agreement
+        return self.agreement is not None and self.agreement < least
 
     def _report(self, volume: Volume, box: list[list[int]] | None) -> dict[str, Any]:
         return {
@@ -233,6 +249,7 @@ class _Run:
             "threads": torch.get_num_threads(),
             "seconds": {k: round(v, 4) for k, v in self.seconds.items()},
             "region_of_interest": box,
+            "localiser_agreement": None if self.agreement is None else round(self.agreement, 4),
             "windows": self.count.computed,
             "windows_skipped": self.count.skipped,
             "size": list(volume.array.shape),
@@ -252,8 +269,8 @@ class _Run:
 
     # Localising
 
-    def _localise(self, scan: Volume) -> tuple[Box | None, np.ndarray | None]:
-        """Region of interest in scan voxels, and the coarse organ mask over the whole scan."""
+    def _localise(self, scan: Volume) -> tuple[Box | None, _Coarse | None]:
+        """Region of interest in scan voxels, and what the localiser saw in the whole scan."""
         settings, localiser = self.settings.localiser, self.segmenter.localiser
         if not settings.enabled or localiser is None:
             k, j, i = (slice(0, n) for n in scan.array.shape)
@@ -272,11 +289,12 @@ class _Run:
         )
         if not organs.any():
             return None, None
-        return region_of_interest(organs, spacing, scan.array.shape, settings.margin_mm), organs
+        box = region_of_interest(organs, spacing, scan.array.shape, settings.margin_mm)
+        return box, _Coarse(labels, organs)
 
     # Segmenting the region
 
-    def _segment_box(self, scan: Volume, box: Box, organs: np.ndarray | None) -> np.ndarray:
+    def _segment_box(self, scan: Volume, box: Box, coarse: _Coarse | None) -> np.ndarray:
         """Channel numbers (k, j, i) uint8 on the scan's grid within `box`."""
         predictor = self.segmenter.predictor
         region = scan.array[box]
@@ -287,37 +305,50 @@ class _Run:
         spacing = _spacing(region.shape, scan.spacing, size)
         with self._timed("network"):
             foreground = None
-            if organs is not None:
-                foreground = organs_on_grid(organs, box, scan.array.shape, size, spacing)
+            if coarse is not None:
+                foreground = organs_on_grid(coarse.organs, box, scan.array.shape, size, spacing)
             patch = self.settings.patch or predictor.entry.patch
             logits = predictor.predict(
                 image, patch, self.settings.step, foreground, self.monitor, self.count
             )
             del image
-            self._clean_up(logits, float(np.prod(spacing)) / 1000)
+            winner = self._clean_up(logits, float(np.prod(spacing)) / 1000)
+            if coarse is not None:
+                self.agreement = agreement(
+                    coarse.labels, winner, box, scan.array.shape, self.info.targets
+                )
+                if self._networks_disagree():
+                    return np.zeros((k, j, i), np.uint8)
         with self._timed("upsample"):
             if self.settings.upsampling == "labels":
                 return upsample_labels(logits, (k, j, i))
             return upsample_argmax(logits, (k, j, i), self.monitor)
 
-    def _clean_up(self, logits: Tensor, voxel_ml: float) -> None:
-        """Change, in place, the logits of components that should not be there."""
-        if self.settings.cleanup is None:
-            return
+    def _clean_up(self, logits: Tensor, voxel_ml: float) -> np.ndarray:
+        """Change, in place, the logits of components that should not be there; the winners then.
+
+        Returns
+        -------
+        (k, j, i) uint8 channel numbers.
+        """
         winner = largest_channel(logits)
+        if self.settings.cleanup is None:
+            return winner
         for last in (False, True):
             stray = stray_voxels(winner, voxel_ml, self.info.targets, self.settings.cleanup)
             if not stray.any():
-                return
+                break
             # Positions, not a flattened copy: the logits may be a view of a padded array.
             k, j, i = (torch.from_numpy(n).to(logits.device) for n in np.nonzero(stray))
             if last:
                 # What takes the place of a stray component may be as stray; then nothing is there.
                 logits[0, k, j, i] = -REMOVED
-                return
+                winner[stray] = 0
+                break
             channel = torch.from_numpy(winner[stray].astype(np.int64)).to(logits.device)
             logits[channel, k, j, i] = REMOVED
             winner[stray] = logits[:, k, j, i].argmax(0).to(torch.uint8).cpu().numpy()
+        return winner
 
     # Memory
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from FlareSegmentLib.localiser import (
     LocaliserSettings,
+    agreement,
     organ_components,
     organs_on_grid,
     region_of_interest,
@@ -60,3 +61,17 @@ def test_organs_on_the_working_grid_lie_where_they_are() -> None:
     wider = organs_on_grid(organs, box, (60, 60, 60), (60, 60, 60), (2.0, 2.0, 2.0), margin_mm=10)
     hits = np.flatnonzero(wider.any((1, 2)))
     assert (hits[0], hits[-1]) == (10, 49)
+
+
+def test_agreement_counts_equal_labels_at_equal_places() -> None:
+    coarse = np.zeros((20, 20, 20), np.uint8)
+    coarse[5:15, 5:15, 5:15] = 1
+    box = (slice(10, 50), slice(0, 60), slice(0, 60))
+    fine = np.zeros((40, 60, 60), np.uint8)
+    fine[5:35, 15:45, 15:45] = 1
+    assert agreement(coarse, fine, box, (60, 60, 60), KEYS) == 1.0
+    assert agreement(coarse, fine * 3, box, (60, 60, 60), KEYS) == 0.0
+    assert agreement(coarse, fine * 0, box, (60, 60, 60), KEYS) == 0.0
+    half = fine.copy()
+    half[:, :, 30:] = 0
+    assert 0.6 < agreement(coarse, half, box, (60, 60, 60), KEYS) < 0.7
