@@ -277,6 +277,7 @@ class FlareSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneStartClose(self, caller, event) -> None:
         """Let go of nodes that are about to vanish."""
         self.logic.cancel()
+        self.logic.forgetUndo()
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller, event) -> None:
@@ -384,8 +385,8 @@ class FlareSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         index = combo.findData(chosen) if chosen else 0
         combo.setCurrentIndex(max(index, 0))
         combo.blockSignals(False)
-        info = next((c.info for c in choices if str(c.folder) == combo.currentData), {})
-        self.ui.modelInfoLabel.text = str(info.get("description", ""))
+        shown = [choice for choice in choices if str(choice.folder) == combo.currentData]
+        self.ui.modelInfoLabel.text = shown[0].summary if shown else ""
         for label in (self.ui.modelInfoLabel, self.ui.modelInfoTitle):
             label.visible = bool(self.ui.modelInfoLabel.text)
 
@@ -1491,6 +1492,10 @@ class FlareSegmentLogic(ScriptedLoadableModuleLogic):
             and history.GetSegmentation() is segmentation.GetSegmentation()
             and bool(history.IsRestorePreviousStateAvailable())
         )
+
+    def forgetUndo(self) -> None:
+        """Give back the memory of what could be undone."""
+        self._history = None
 
     def undo(self, segmentation) -> None:
         """Bring back the segments that the last run replaced."""

@@ -36,6 +36,21 @@ class ModelChoice:
     bundled: bool
     info: dict[str, Any]
 
+    @property
+    def summary(self) -> str:
+        """Version, license and training data in a line or two, as far as they are known."""
+        facts = self.info.get("facts", {})
+        data = [
+            str(entry.get("name", entry)) if isinstance(entry, dict) else str(entry)
+            for entry in facts.get("training_data", ())
+        ]
+        parts = (
+            ("Version", self.info.get("version")),
+            ("License:", facts.get("license")),
+            ("Trained on:", ", ".join(data)),
+        )
+        return " ".join(f"{title} {value}." for title, value in parts if value)
+
 
 def user_models_folder() -> Path:
     """Where models that the user trained or received are installed: a folder per model."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,22 @@ def test_folder_without_a_description_is_refused(tmp_path: Path, content: str | 
         (tmp_path / "model.json").write_text(content)
     with pytest.raises(BundleError, match=r"model\.json"):
         read_choice(tmp_path)
+
+
+def test_summary_tells_what_is_known(tmp_path: Path) -> None:
+    description = {
+        "name": "mine",
+        "version": "2",
+        "facts": {
+            "license": "CC BY 4.0",
+            "training_data": [{"name": "AMOS", "license": "CC BY 4.0"}, "own scans"],
+        },
+    }
+    (tmp_path / "model.json").write_text(json.dumps(description))
+    summary = read_choice(tmp_path).summary
+    assert summary == "Version 2. License: CC BY 4.0. Trained on: AMOS, own scans."
+
+
+def test_summary_of_a_bare_model_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text('{"name": "mine"}')
+    assert read_choice(tmp_path).summary == ""
