@@ -183,7 +183,9 @@ def _add_fit(commands: Any) -> argparse.ArgumentParser:
     parser = _command(commands, "fit", text, _fit)
     add = parser.add_argument
     add("--packed", required=True, type=Path, help="folder of packed cases")
-    add("--run", required=True, type=Path, metavar="RUN", help="folder of the training run")
+    # torchrun takes "--run" for an abbreviation of options of its own.
+    also = "folder of the training run (after torchrun write --folder)"
+    add("--run", "--folder", required=True, type=Path, metavar="RUN", help=also)
     add("--recipe", help="recipe whose network is trained")
     add("--settings", type=Path, metavar="JSON", help="training settings instead of a recipe's")
     add("--minutes", type=float, help="time budget (whole schedule)")
