@@ -56,7 +56,7 @@ class ScriptedEngine:
             print("printed by Python", flush=True)
             os.write(1, b'{"event": "result", "printed by": "native code"}\n')
         elif volume.name == "not a CT":
-            raise NotCTError("Found no air. A CT is needed: größer als 8 Schichten.")
+            raise NotCTError("Found values 0–255 and no air. A CT is needed: export it in HU.")  # noqa: RUF001
         elif volume.name == "bug":
             raise ZeroDivisionError("as a bug would")
         elif volume.name == "no memory":

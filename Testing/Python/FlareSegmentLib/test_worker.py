@@ -214,7 +214,7 @@ def test_library_output_does_not_break_the_protocol(client) -> None:
 
 
 def test_engine_error_keeps_its_class_and_sentence(client) -> None:
-    with pytest.raises(NotCTError, match="größer als 8 Schichten"):
+    with pytest.raises(NotCTError, match="values 0–255"):
         client.run(SegmentRequest(scan("not a CT")))
     client.run(SegmentRequest(scan()))  # and the worker is still there
     assert client.states.count(WorkerState.STARTING) == 1
