@@ -165,6 +165,7 @@ def refine_dataset(
     for folder in (output, output / LABELS, output / SCORES):
         folder.mkdir(parents=True, exist_ok=True)
     _forget_other_settings(output, settings, sources)
+    _warn_of_too_few(sources, settings)
     scores = [_scores(dataset, case, sources, settings, output) for case in dataset.cases]
     plans, decisions = select_cases(scores, settings)
     plans, chosen = apply_choices(plans, scores, read_choices(dataset.folder))
@@ -227,6 +228,24 @@ def combine_sources(
     return combined if tumors is None else fuse_tumor(combined, tumors)
 
 
+def _warn_of_too_few(sources: Sources, settings: RefineSettings) -> None:
+    """Say it when a choice is asked for that the sources cannot give."""
+    needed = 1
+    if settings.gate is not None or settings.top_fraction < 1:
+        needed = 2
+    if settings.uncertainty is not None or settings.labels == "majority":
+        needed = 3
+    if len(sources.names) < needed:
+        logger.warning(
+            "The recipe chooses pseudo-labels by comparing %d sources, but there %s only %d: most "
+            "unlabeled scans will be left out. Label them with other models (flare-train pseudo) "
+            "into pseudo/<source>/.",
+            needed,
+            "is" if len(sources.names) == 1 else "are",
+            len(sources.names),
+        )
+
+
 def _forget_other_settings(output: Path, settings: RefineSettings, sources: Sources) -> None:
     """Remove scores and labels that were made with other settings or sources."""
     key = {"settings": settings_to_json(settings), "sources": list(sources.names)}
@@ -250,8 +269,8 @@ def _scores(
             return settings_from_json(CaseScores, kept["scores"], str(path))
     names = sources.of(case.name)
     found: dict[str, Any] = {"case": case.name, "kind": case_kind(case), "sources": list(names)}
-    if settings.gate is not None:
-        pair = settings.gate.between or names[:2]
+    if settings.gate is not None or settings.top_fraction < 1:
+        pair = (settings.gate.between if settings.gate else ()) or names[:2]
         if len(pair) == 2 and set(pair) <= set(names):
             common = (sources.known(pair[0]) & sources.known(pair[1])) & set(ORGANS)
             a, b = (_only(sources, name, case.name, common) for name in pair)

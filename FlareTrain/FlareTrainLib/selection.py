@@ -151,13 +151,15 @@ def select_cases(
     """
     decisions: list[Decision] = []
     candidates = []
+    needed = 3 if settings.labels == "majority" else 1
     for score in scores:
-        if score.kind != "full" and score.sources:
+        if score.kind == "full":
+            continue
+        if len(score.sources) >= needed:
             candidates.append(score)
-        elif score.kind == "unlabeled":
-            decisions.append(
-                Decision(score.case, score.kind, "sources", "left out", reason="No pseudo-label.")
-            )
+            continue
+        reason = f"{len(score.sources)} pseudo-labels, {needed} are needed."
+        decisions.append(Decision(score.case, score.kind, "sources", "rejected", reason=reason))
     if settings.gate is not None:
         candidates = _gate(candidates, settings.gate, decisions)
     if settings.top_fraction < 1.0:

@@ -210,3 +210,27 @@ def test_two_stage_packing_has_one_size_and_each_case_its_spacing(
         extent = [8 * (part.stop - part.start) for part in box]
         assert np.allclose(np.array(case.spacing) * 16, extent)
     assert extent != [8 * n for n in (24, 32, 36)], "the crop is smaller than the scan"
+
+
+def test_credibility_is_agreement_where_two_sources_are_all_there_is(
+    raw_dataset: Path, tmp_path: Path
+) -> None:
+    (raw_dataset / "annotated.json").unlink()
+    for n in (0, 1, 2):
+        (raw_dataset / "labelsTr" / f"case_{n}.nii.gz").unlink()
+    for n in (1, 3):
+        redraw(raw_dataset / "pseudo" / "b" / f"case_{n}.nii.gz", {1: 0, 3: 0})
+    dataset = read_dataset(raw_dataset)
+    settings = RefineSettings(sources=("a", "b"), top_fraction=0.5)
+    refined = refine_dataset(dataset, dataset.sources, settings, tmp_path)
+    assert [case.name for case in refined] == ["case_0", "case_2"]
+
+
+def test_too_few_sources_for_a_choice_are_told(
+    raw_dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = read_dataset(raw_dataset)
+    settings = RefineSettings(sources=("a",), gate=GateSettings())
+    refined = refine_dataset(dataset, dataset.sources, settings, tmp_path)
+    assert [case.name for case in refined] == ["case_0", "case_1", "case_2"]
+    assert "comparing 2 sources, but there is only 1" in caplog.text

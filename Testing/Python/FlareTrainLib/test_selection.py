@@ -96,6 +96,15 @@ def test_tumors_are_never_pseudo_labeled_by_default() -> None:
     assert not plans["x"].tumor
 
 
+def test_a_majority_needs_three_sources_of_a_case() -> None:
+    scores = [unlabeled("three"), CaseScores("two", "unlabeled", TWO)]
+    plans, decisions = select_cases(scores, RefineSettings(labels="majority"))
+    assert plans["three"].used
+    assert not plans["two"].used
+    (rejected,) = [d for d in decisions if d.step == "sources"]
+    assert rejected.reason == "2 pseudo-labels, 3 are needed."
+
+
 def test_table_has_a_line_per_decision() -> None:
     scores = [unlabeled("a", 0.9), unlabeled("b", 0.5)]
     _, decisions = select_cases(scores, RefineSettings(gate=GateSettings()))
