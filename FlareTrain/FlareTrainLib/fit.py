@@ -61,8 +61,8 @@ def fit(trainer: Trainer, minutes: float | None = None, validate: Validate | Non
                         last_save = now
                         trainer.save()
                         _draw_curves(trainer)
-                    terms = trainer.train_step(batches.next())
-                    reports.add(terms, trainer.step, trainer.learning_rate())
+                    rate = trainer.learning_rate()
+                    reports.add(trainer.train_step(batches.next()), trainer.step, rate)
                     trainer.seconds = before + time.monotonic() - start
                     if settings.validate_every and trainer.step % settings.validate_every == 0:
                         _validate(trainer, validate)
