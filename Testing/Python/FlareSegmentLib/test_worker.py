@@ -14,6 +14,7 @@ import pytest
 
 from FlareSegmentLib import __version__
 from FlareSegmentLib.errors import (
+    BundleError,
     Cancelled,
     InputError,
     NotCTError,
@@ -214,7 +215,7 @@ def test_library_output_does_not_break_the_protocol(client) -> None:
 
 
 def test_engine_error_keeps_its_class_and_sentence(client) -> None:
-    with pytest.raises(NotCTError, match="values 0–255"):
+    with pytest.raises(NotCTError, match="values 0–255"):  # noqa: RUF001
         client.run(SegmentRequest(scan("not a CT")))
     client.run(SegmentRequest(scan()))  # and the worker is still there
     assert client.states.count(WorkerState.STARTING) == 1
@@ -476,9 +477,33 @@ def test_files_of_a_killed_pair_are_removed_by_the_next_start(tmp_path: Path) ->
     assert list(exchange.iterdir()) == []
 
 
-def test_input_error_of_the_real_worker_reaches_the_caller(make_client, tmp_path: Path) -> None:
-    """The product's own worker: a volume that is not CT comes back as the engine's sentence."""
-    pytest.importorskip("torch")
-    client = make_client([sys.executable, "-m", "FlareSegmentLib.worker"])
-    with pytest.raises((InputError, WorkerError)):
-        client.run(SegmentRequest(Volume(np.full((4, 4, 4), np.nan), np.eye(4))))
+REAL = [sys.executable, "-m", "FlareSegmentLib.worker"]
+
+
+def test_real_worker_gives_what_the_engine_gives(make_client, tiny_bundle, tiny_ct) -> None:
+    """Through processes and files comes bit for bit what the engine computes here."""
+    from FlareSegmentLib.bundle import ModelBundle
+    from FlareSegmentLib.segmenter import Segmenter
+
+    volume = Volume(tiny_ct, np.diag([-9.0, -9.0, 9.0, 1.0]), "scan")
+    client = make_client(REAL)
+    client.warm_up(tiny_bundle, "cpu")
+    drive(client, lambda: client.state is WorkerState.READY, seconds=60)
+    assert client.facts["model"] == "random 1"
+    assert client.facts["device"] == "cpu"
+    result = client.run(SegmentRequest(volume, None, tiny_bundle, "cpu"))
+    expected = Segmenter(ModelBundle.load(tiny_bundle), "cpu").segment(volume)
+    np.testing.assert_array_equal(result.array, expected.array)
+    assert result.targets == expected.targets
+    voxels = sum(row["voxels"] for row in result.report["statistics"])
+    assert voxels == np.count_nonzero(expected.array)
+
+
+def test_real_worker_refuses_with_the_engines_sentences(make_client, tiny_bundle, tmp_path) -> None:
+    client = make_client(REAL)
+    nothing = Volume(np.full((9, 9, 9), np.nan), np.eye(4), "hollow")
+    with pytest.raises(InputError, match="hollow"):
+        client.run(SegmentRequest(nothing, None, tiny_bundle, "cpu"))
+    with pytest.raises(BundleError, match=r"model\.json"):
+        client.run(SegmentRequest(nothing, None, tmp_path, "cpu"))
+    assert client.state is WorkerState.READY
