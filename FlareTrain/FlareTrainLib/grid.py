@@ -31,3 +31,5 @@ class PackSettings:
         for name in ("fixed_size", "crop_margin_mm"):
             if len(getattr(self, name)) not in (0, 3):
                 raise ValueError(f"{name} must have three values (k, j, i), or none")
+        if self.fixed_size and self.negatives:
+            raise ValueError("negatives are packed at a spacing; leave them out with fixed_size")

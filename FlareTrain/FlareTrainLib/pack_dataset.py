@@ -14,7 +14,7 @@ from FlareSegmentLib.localiser import TUBES
 
 from .dataset import Dataset, DatasetCase, load_case
 from .grid import PackSettings
-from .packing import IGNORE, PackedCase, pack_case, write_index
+from .packing import IGNORE, PackedCase, pack_case, read_index, write_index
 from .refinement import LABELS, RefinedCase, read_refined_labels
 from .settings import read_json, settings_to_json, write_json
 
@@ -53,11 +53,23 @@ def pack_refined(
         entries.append(
             PackedCase(case.name, case.annotated, case.pseudo, case.tumor, "scan", spacing)
         )
-    write_index(output, entries, settings.spacing)
+    write_index(output, [*entries, *_negatives_there(output, settings)], settings.spacing)
     if settings.negatives:
         from .negative_cases import add_negative_cases
 
         add_negative_cases(output, settings.negatives)
+
+
+def _negatives_there(output: Path, settings: PackSettings) -> list[PackedCase]:
+    """Volumes without abdomen that were packed before, on the same grid."""
+    if not settings.negatives or not (output / "index.json").exists():
+        return []
+    cases, spacing = read_index(output)
+    if tuple(spacing) != tuple(settings.spacing):
+        return []
+    return [
+        case for case in cases if case.kind == "negative" and (output / f"{case.name}.npz").exists()
+    ]
 
 
 def organ_box(

@@ -193,6 +193,20 @@ def test_packed_cases_know_what_is_annotated(raw_dataset: Path, tmp_path: Path) 
     assert ratio == pytest.approx(1, abs=0.1)
 
 
+def test_volumes_without_abdomen_are_packed_once(raw_dataset: Path, tmp_path: Path) -> None:
+    dataset = read_dataset(raw_dataset)
+    refined_folder, packed = tmp_path / "refined", tmp_path / "packed"
+    refined = refine_dataset(dataset, dataset.sources, RefineSettings(), refined_folder)
+    grid = PackSettings((24.0, 24.0, 24.0), negatives=1)
+    pack_refined(dataset, refined, refined_folder, packed, grid)
+    times = {path: path.stat().st_mtime_ns for path in packed.glob("*.npz")}
+    kinds = [case.kind for case in read_index(packed)[0]]
+    assert kinds.count("negative") == 3
+    pack_refined(dataset, refined, refined_folder, packed, grid)
+    assert [case.kind for case in read_index(packed)[0]] == kinds
+    assert {path: path.stat().st_mtime_ns for path in packed.glob("*.npz")} == times
+
+
 def test_two_stage_packing_has_one_size_and_each_case_its_spacing(
     raw_dataset: Path, tmp_path: Path
 ) -> None:
