@@ -303,3 +303,51 @@ def test_opening_the_module_finds_a_run_that_is_alive(
     assert task_folder.status(run).state is TaskState.STOPPING
     assert ui.runStatusLabel.text.startswith("Saving and stopping...")
     assert not ui.stopButton.enabled
+
+
+def test_start_stop_and_resume(
+    panel: Any, slicer_host: Any, raw_dataset: Path, tmp_path: Path
+) -> None:
+    network = {
+        "grid": {"spacing": [16, 16, 16]},
+        "patch": [16, 32, 32],
+        "training": {
+            "network": {
+                "name": "SubvoxelUNet",
+                "arguments": {"widths": [4, 6], "stem_stride": [1, 1, 1], "convolutions": 1},
+            },
+            "fit": {"steps": 100_000, "batch": 1, "prefetch": 0, "report_every": 1},
+            "sampling": {"patches": [[8, 8, 8]], "patch_weights": [1]},
+            "tumors": {"probability": 0.0},
+        },
+    }
+    recipe = tmp_path / "long.json"
+    recipe.write_text(json.dumps({"name": "long", "network": network}))
+    choose(panel, raw_dataset)
+    ui = panel.ui
+    panel.chooseRecipe(str(recipe))
+    check(ui.sourceList, ("source:a",))
+    ui.runNameLineEdit.text = "first"
+    ui.startButton.click()
+    (run,) = run_folder.list_runs(raw_dataset)
+    assert ui.runComboBox.currentText == "first"
+    assert ui.runStatusLabel.text == "Preparing the data..."
+    assert ui.stopButton.enabled
+
+    slicer_host.process_events(
+        until=lambda: ui.runStatusLabel.text.startswith("network: step"), timeout=90
+    )
+    assert "left" in ui.runStatusLabel.text
+    ui.stopButton.click()
+    assert ui.runStatusLabel.text.startswith("Saving and stopping...")
+    wait_for(panel, slicer_host, run)
+    assert ui.runStatusLabel.text.startswith("Stopped. network: step")
+    assert "step" in ui.logText.toPlainText()
+    stopped_at = run_folder.progress(run).step
+
+    ui.resumeButton.click()
+    slicer_host.process_events(until=lambda: run_folder.progress(run).step > stopped_at, timeout=90)
+    assert ui.stopButton.enabled
+    ui.stopButton.click()
+    wait_for(panel, slicer_host, run)
+    assert ui.resumeButton.enabled
