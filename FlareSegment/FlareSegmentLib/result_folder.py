@@ -106,22 +106,21 @@ class ResultFolder:
             When it cannot be written.
         """
         while True:
-            names = self._record_paths()
-            records = [_read(name) for name in names]
+            records = self._all_records()
             reports = [record["report"] for record in records if record and record["report"]]
             if not reports:
                 return
             with replaced_file(self.path / STATISTICS) as file:
                 file.write(statistics_csv(reports).encode("utf-8", errors="backslashreplace"))
-            # Another process may have added a case while we wrote.
-            if self._record_paths() == names:
+            # Another process may have finished a case while we wrote.
+            if self._all_records() == records:
                 return
 
     def _record_path(self, case: str) -> Path:
         return self._records / f"{case}.json"
 
-    def _record_paths(self) -> list[Path]:
-        return sorted(self._records.glob("*.json"))
+    def _all_records(self) -> list[Record | None]:
+        return [_read(path) for path in sorted(self._records.glob("*.json"))]
 
 
 def _read(path: Path) -> Record | None:
