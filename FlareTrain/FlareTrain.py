@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import qt
@@ -17,7 +18,7 @@ import vtk
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import parameterNodeWrapper
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -109,7 +110,7 @@ class FlareTrainParameterNode:
     caseVolume: vtkMRMLScalarVolumeNode
     caseSegmentation: vtkMRMLSegmentationNode
     device: TrainingDevice = TrainingDevice.AUTO
-    minutes: int = 0
+    minutes: Annotated[int, WithinRange(0, 100_000)] = 0
 
 
 #
@@ -148,7 +149,7 @@ class FlareTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = FlareTrainLogic()
 
         ui = self.ui
-        _titles(ui.caseTable, [_("Case"), _("For"), _("Annotated"), _("Sources"), _("Findings")])
+        _titles(ui.caseTable, [_("Case"), _("For"), _("Annotated"), _("Findings"), _("Sources")])
         _titles(ui.worklistTable, [_("Case"), _("Agreement"), _("Doubt"), _("Used"), _("By")])
         _titles(
             ui.scoreTable,
@@ -331,8 +332,8 @@ class FlareTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                     row.name,
                     {"training": _("training"), "validation": _("validation")}[row.part],
                     row.annotated,
-                    ", ".join(row.sources),
                     str(len(row.findings) or ""),
+                    ", ".join(row.sources),
                 )
                 for row in self._rows
             ],
@@ -733,6 +734,7 @@ def _titles(table, titles: list[str]) -> None:
     table.verticalHeader().setDefaultSectionSize(20)
     table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
     table.horizontalHeader().setStretchLastSection(True)
+    table.horizontalHeader().setHighlightSections(False)
 
 
 def _fill(table, rows: list, tips: list[str] | None = None) -> None:

@@ -5,10 +5,12 @@ Runs lie in ``<dataset>/runs/<name>``; each is a task's folder (see `task_folder
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ from .settings import read_json, settings_from_json, settings_to_json, write_jso
 
 RUNS = "runs"
 CHOSEN = "chosen_recipe.json"
+_LOG_END = 8192
+"""Bytes at the end of a training's log that tell how far it is."""
 _FORBIDDEN = '/\\:*?"<>|'
 
 
@@ -151,7 +155,7 @@ def progress(run: Path) -> RunProgress:
     total = sum(share for _, _, _, share in stages)
     current, fraction = RunProgress(), 0.0
     for name, fit, steps, share in stages:
-        entries = [e for e in training_log.read(fit) if "step" in e]
+        entries = [entry for entry in _last_entries(fit) if "step" in entry]
         if not entries:
             continue
         step = min(entries[-1]["step"], steps)
@@ -182,7 +186,7 @@ def loss_curves(run: Path) -> dict[str, list[tuple[int, float]]]:
     recipe = settings_from_json(Recipe, read_json(run / RECIPE), str(run / RECIPE))
     result = {}
     for name, fit, _, _ in _stages(run, recipe):
-        points = training_log.curves(training_log.read(fit)).get("loss")
+        points = training_log.curves(_entries(fit)).get("loss")
         if points:
             result[name] = points
     return result
@@ -191,7 +195,7 @@ def loss_curves(run: Path) -> dict[str, list[tuple[int, float]]]:
 def dsc_curves(run: Path) -> dict[str, list[tuple[int, float]]]:
     """Points (step, DSC) of the validations during the training, by target key."""
     result: dict[str, list[tuple[int, float]]] = {}
-    for entry in training_log.read(run / "network" / "fit"):
+    for entry in _entries(run / "network" / "fit"):
         for key, value in (entry.get("validation") or {}).items():
             result.setdefault(key, []).append((entry["step"], float(value)))
     return result
@@ -292,6 +296,35 @@ def _target_means(path: Path) -> dict[str, dict[str, Any]]:
         return dict(read_json(path)["targets"])
     except FlareError:  # being written at this moment
         return {}
+
+
+def _last_entries(fit: Path) -> list[dict[str, Any]]:
+    """Newest lines of a log, whatever its length: this is asked every second."""
+    path = fit / "log.jsonl"
+    if not path.is_file():
+        return []
+    with path.open("rb") as file:
+        whole = path.stat().st_size <= _LOG_END
+        file.seek(0 if whole else path.stat().st_size - _LOG_END)
+        lines = file.read().decode("utf-8", errors="replace").splitlines()
+    entries = []
+    for line in lines if whole else lines[1:]:
+        try:
+            entries.append(json.loads(line))
+        except ValueError:  # being written at this moment
+            continue
+    return entries
+
+
+def _entries(fit: Path) -> Sequence[dict[str, Any]]:
+    """Give all lines of a log that count, read again only when it has grown."""
+    path = fit / "log.jsonl"
+    return _read_entries(fit, path.stat().st_mtime_ns) if path.is_file() else ()
+
+
+@lru_cache(maxsize=8)
+def _read_entries(fit: Path, changed: int) -> Sequence[dict[str, Any]]:
+    return tuple(training_log.read(fit))
 
 
 def _stages(run: Path, recipe: Recipe) -> Sequence[tuple[str, Path, int, float]]:

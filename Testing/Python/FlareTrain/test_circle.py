@@ -121,4 +121,4 @@ def test_a_corrected_segmentation_ends_in_a_new_model_that_segments(
     assert segment.getParameterNode().modelFolder == str(folder)
     assert slicer.util.selectedModule() == "FlareSegment"
     result = segment.process(volume, device="cpu", model=folder)
-    assert segment.reportOf(result)["model"] == "tiny"
+    assert segment.reportOf(result)["model"] == "tiny 1"

@@ -81,11 +81,12 @@ def test_nothing_chosen(panel: Any) -> None:
 def test_a_dataset_shows_its_cases(panel: Any, raw_dataset: Path) -> None:
     choose(panel, raw_dataset)
     rows = texts(panel.ui.caseTable)
-    assert rows[0] == ["case_0", "training", "all organs and tumor", "a, b, c", ""]
+    assert rows[0] == ["case_0", "training", "all organs and tumor", "", "a, b, c"]
     assert rows[2][2] == "liver, spleen"
     assert rows[3][2] == "nothing"
     assert rows[4][:2] == ["held_out", "validation"]
     assert panel.ui.startButton.enabled
+    assert panel.ui.minutesSpinBox.text == "none"
 
 
 def test_a_folder_that_is_no_dataset_says_so(panel: Any, tmp_path: Path) -> None:
@@ -112,7 +113,7 @@ def test_check_finds_problems_in_a_process(panel: Any, slicer_host: Any, raw_dat
     row = next(
         r for r in range(panel.ui.caseTable.rowCount) if texts(panel.ui.caseTable)[r][0] == "twin"
     )
-    assert panel.ui.caseTable.item(row, 4).text() == "1"
+    assert panel.ui.caseTable.item(row, 3).text() == "1"
     assert "same as that of case_0" in panel.ui.caseTable.item(row, 0).toolTip()
 
 
