@@ -50,6 +50,7 @@ bench:
 
 screenshots: venv
 	@$(VENV_PYTHON) Testing/screenshots.py $(SCREENSHOT_ARGS)
+	@$(VENV_PYTHON) Testing/scan_pictures.py
 
 train: venv
 	@$(VENV_PYTHON) -m FlareTrainLib base --data "$$DATA" --run "$$RUN" --minutes "$$MINUTES" $$TRAIN_ARGS

@@ -14,19 +14,19 @@ from scipy import ndimage
 from .labels import target_by_key
 
 DEFAULT_LEAST_ML = {
-    "liver": 20.0,
-    "right_kidney": 3.0,
-    "spleen": 3.0,
-    "pancreas": 1.0,
-    "aorta": 1.0,
-    "inferior_vena_cava": 1.0,
-    "right_adrenal_gland": 0.15,
-    "left_adrenal_gland": 0.15,
-    "gallbladder": 0.5,
-    "esophagus": 0.5,
-    "stomach": 3.0,
-    "duodenum": 1.0,
-    "left_kidney": 3.0,
+    "liver": 150.0,
+    "right_kidney": 30.0,
+    "spleen": 40.0,
+    "pancreas": 15.0,
+    "aorta": 10.0,
+    "inferior_vena_cava": 10.0,
+    "right_adrenal_gland": 1.0,
+    "left_adrenal_gland": 1.0,
+    "gallbladder": 8.0,
+    "esophagus": 5.0,
+    "stomach": 60.0,
+    "duodenum": 15.0,
+    "left_kidney": 30.0,
     "tumor": 0.1,
 }
 
@@ -49,7 +49,7 @@ class CleanupSettings:
 
     least_ml: dict[str, float] = field(default_factory=lambda: dict(DEFAULT_LEAST_ML))
     share: float = 0.1
-    vanish: float = 0.3
+    vanish: float = 0.05
     largest_only: bool = False
 
 

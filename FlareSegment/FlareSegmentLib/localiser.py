@@ -13,6 +13,9 @@ from .windows import Box
 TUBES = ("aorta", "inferior_vena_cava", "esophagus")
 """Organs that run on into chest or pelvis; they do not say where the abdomen is."""
 
+GROUP_REACH = 2
+"""Coarse voxels by which organs are widened to see which belong together: gaps of 24 mm."""
+
 
 @dataclass(frozen=True)
 class LocaliserSettings:
@@ -60,7 +63,6 @@ def organ_components(
     (k, j, i) bool; all false when the scan shows no abdomen.
     """
     solid = np.isin(labels, [n for n, key in enumerate(keys, start=1) if key not in TUBES])
-    # Organs touch each other, so the abdomen is one component; stray spots elsewhere are not.
     components, count = ndimage.label(solid, np.ones((3, 3, 3), bool))
     if count == 0:
         return solid
@@ -68,7 +70,30 @@ def organ_components(
     keep = sizes >= max(settings.least_organ_ml, 0.02 * sizes.max())
     if sizes[keep].sum() < settings.least_total_ml:
         return np.zeros_like(solid)
-    return np.concatenate([[False], keep])[components]
+    return _abdomen(np.concatenate([[False], keep])[components])
+
+
+def _abdomen(organs: np.ndarray) -> np.ndarray:
+    """The largest group of neighbouring organs, and what lies beside it at the same height.
+
+    Abdominal organs lie within a few voxels of each other; an "organ" far below them, in the
+    pelvis, is a bladder or a bowel loop taken for one.
+    """
+    near = ndimage.binary_dilation(organs, np.ones((3, 3, 3), bool), iterations=GROUP_REACH)
+    groups, count = ndimage.label(near)
+    groups[~organs] = 0
+    if count == 1:
+        return organs
+    main = int(np.bincount(groups.ravel())[1:].argmax()) + 1
+    heights = np.flatnonzero((groups == main).any(axis=(1, 2)))
+    level = np.zeros(organs.shape[0], bool)
+    level[heights[0] : heights[-1] + 1] = True
+    kept = groups == main
+    for group in range(1, count + 1):
+        own = groups == group
+        if own[level].sum() >= 0.5 * own.sum():
+            kept |= own
+    return kept
 
 
 def region_of_interest(

@@ -45,8 +45,8 @@ def test_multifocal_tumors_stay_and_only_dust_goes() -> None:
 
 def test_a_hallucinated_organ_vanishes_whole() -> None:
     labels = np.zeros((30, 30, 30), np.uint8)
-    cube(labels, (2, 2, 2), 4, 1)
-    assert stray_voxels(labels, VOXEL_ML, KEYS).sum() == 64
+    cube(labels, (2, 2, 2), 6, 1)
+    assert stray_voxels(labels, VOXEL_ML, KEYS).sum() == 216
 
 
 def test_largest_only_is_there_for_p2_and_p4_and_spares_tumors() -> None:

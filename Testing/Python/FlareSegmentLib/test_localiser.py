@@ -75,3 +75,14 @@ def test_agreement_counts_equal_labels_at_equal_places() -> None:
     half = fine.copy()
     half[:, :, 30:] = 0
     assert 0.6 < agreement(coarse, half, box, (60, 60, 60), KEYS) < 0.7
+
+
+def test_a_bladder_taken_for_an_organ_does_not_widen_the_region() -> None:
+    labels = np.zeros((80, 40, 50), np.uint8)
+    labels[50:70, 10:25, 5:25] = 1
+    labels[55:68, 12:24, 35:45] = 3  # beside the liver, 60 mm away, at its height
+    labels[5:15, 12:26, 18:32] = 1  # 200 mm below
+    organs = organ_components(labels, KEYS, VOXEL_ML, LocaliserSettings())
+    assert organs[50:70, 10:25, 5:25].all()
+    assert organs[55:68, 12:24, 35:45].all()
+    assert not organs[:40].any()
