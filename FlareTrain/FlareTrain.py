@@ -623,12 +623,20 @@ class FlareTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Make a run and start it, after a warning when it cannot fit."""
         node, data = self._parameterNode, self.data()
         with slicer.util.tryWithErrorDisplay(_("The training did not start.")):
+            models, sources = self.chosenSources()
+            if models:
+                raise InputError(
+                    _(
+                        "The scans have not been labeled with {name} yet. Click Refine first, or "
+                        "uncheck it among the sources."
+                    ).format(name=min(models))
+                )
             settings = RunSettings(
                 data,
                 self.recipe(),
                 node.device.value,
                 node.minutes or None,
-                sources=tuple(self.chosenSources()[1]),
+                sources=tuple(sources),
             )
             if not self._mayStart(settings):
                 return

@@ -4,7 +4,8 @@ Usage: python Testing/screenshots.py [folder]
 
 The panel is the real one in the host of the tests; the engine is the one of the tests that does
 what a volume's name says, so that every state is reached in seconds on any computer. The numbers
-in the table are therefore those of a drawn block, not of a patient.
+in the table are therefore those of a drawn block, not of a patient. The training panel shows
+files that look like a dataset and a run; its scores are made up.
 """
 
 from __future__ import annotations
@@ -158,7 +159,8 @@ def show_training(studio: Studio, folder: Path) -> None:
     ui = panel.ui
     studio.picture("train_1_nothing_chosen")
     data, run = make_training_data(folder)
-    ui.dataPathLineEdit.currentPath = str(data)
+    os.chdir(folder)  # a short path in the pictures
+    ui.dataPathLineEdit.currentPath = data.name
     ui.addGroupBox.collapsed = False
     studio.picture("train_2_dataset")
     ui.datasetCollapsibleButton.collapsed = True
@@ -272,7 +274,7 @@ def main() -> int:
     """Write the pictures and name them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "Screenshots" / "panel")
-    folder: Path = parser.parse_args().folder
+    folder: Path = parser.parse_args().folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     for path in (ROOT / "Testing", ROOT / "FlareSegment", ROOT / "FlareTrain"):
@@ -288,6 +290,7 @@ def main() -> int:
             show_states(studio)
             show_training(studio, Path(home))
         finally:
+            os.chdir(ROOT)
             logic_class.stopWorker()
             host.finish_test()
     for path in studio.pictures:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from FlareSegmentLib.errors import InputError
 from FlareSegmentLib.reading import read_label_map, read_volume
 from FlareTrainLib import run_folder, task_folder
 from FlareTrainLib.case_choices import read_choices
@@ -352,3 +353,21 @@ def test_start_stop_and_resume(
     ui.stopButton.click()
     wait_for(panel, slicer_host, run)
     assert ui.resumeButton.enabled
+
+
+def test_a_model_that_has_not_labeled_yet_is_not_silently_left_out(
+    panel: Any, slicer_host: Any, raw_dataset: Path, home: Path
+) -> None:
+    model = home / "FlareSegment" / "Models" / "mine"
+    model.mkdir(parents=True)
+    (model / "model.json").write_text('{"name": "mine"}')
+    slicer_host.main_window()
+    choose(panel, raw_dataset)
+    check(panel.ui.sourceList, (f"model:{model}",))
+    slicer_host.testing_enabled = False
+    slicer_host.answer_next_dialog("OK")
+    # Shown to the user, and passed on to Slicer's log.
+    with pytest.raises(InputError):
+        panel.onStartButton()
+    assert "have not been labeled with mine yet" in slicer_host.dialogs_shown[-1]
+    assert run_folder.list_runs(raw_dataset) == []
