@@ -136,7 +136,15 @@ def _add_base(commands: Any) -> argparse.ArgumentParser:
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--run", required=True, type=Path, metavar="RUN", help="folder of the run")
+    add(
+        "--out",
+        "--run",
+        dest="run",
+        required=True,
+        type=Path,
+        metavar="RUN",
+        help="folder of the run",
+    )
     add("--minutes", type=float, help="time for all trainings of this call (whole schedules)")
     add("--steps", type=int, help="length of every schedule (the recipe's)")
     add("--no-validation", action="store_true", help="do not score the model")
