@@ -67,33 +67,31 @@ def organ_components(
     if count == 0:
         return solid
     sizes = np.bincount(components.ravel())[1:] * voxel_ml
-    keep = sizes >= max(settings.least_organ_ml, 0.02 * sizes.max())
-    if sizes[keep].sum() < settings.least_total_ml:
+    believable = sizes >= max(settings.least_organ_ml, 0.02 * sizes.max())
+    if sizes[believable].sum() < settings.least_total_ml:
         return np.zeros_like(solid)
-    return _abdomen(np.concatenate([[False], keep])[components])
+    large = believable & (sizes >= 0.04 * sizes.max())
+    level = _abdominal_level(np.concatenate([[False], large])[components])
+    at_level = np.bincount(components[level].ravel(), minlength=count + 1)[1:] * voxel_ml
+    inside = at_level >= 0.5 * sizes
+    organs: np.ndarray = np.concatenate([[False], large & inside])[components]
+    # Small ones do not stretch the region beyond that height; a low kidney may.
+    organs[level] |= np.concatenate([[False], believable & inside])[components[level]]
+    return organs
 
 
-def _abdomen(organs: np.ndarray) -> np.ndarray:
-    """The largest group of neighbouring organs, and what lies beside it at the same height.
+def _abdominal_level(organs: np.ndarray) -> slice:
+    """Slices from the lowest to the highest of the largest group of neighbouring organs.
 
     Abdominal organs lie within a few voxels of each other; an "organ" far below them, in the
     pelvis, is a bladder or a bowel loop taken for one.
     """
     near = ndimage.binary_dilation(organs, np.ones((3, 3, 3), bool), iterations=GROUP_REACH)
-    groups, count = ndimage.label(near)
+    groups, _ = ndimage.label(near)
     groups[~organs] = 0
-    if count == 1:
-        return organs
     main = int(np.bincount(groups.ravel())[1:].argmax()) + 1
     heights = np.flatnonzero((groups == main).any(axis=(1, 2)))
-    level = np.zeros(organs.shape[0], bool)
-    level[heights[0] : heights[-1] + 1] = True
-    kept = groups == main
-    for group in range(1, count + 1):
-        own = groups == group
-        if own[level].sum() >= 0.5 * own.sum():
-            kept |= own
-    return kept
+    return slice(int(heights[0]), int(heights[-1]) + 1)
 
 
 def region_of_interest(
