@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 MACHINE = re.compile(
-    r"/home/\w+|/Users/\w+|/root/|C:\\\\?Users|/work/|/tmp/\w|/opt/(wheels|pypi)", re.ASCII
+    r"/home/\w+|/Users/\w+|/root/|C:\\\\?Users|/wor[k]/|/tmp/\w|/opt/(wheels|pypi)", re.ASCII
 )
 REGISTRY = re.compile(
-    r"(pypi\.org|pythonhosted\.org|download\.pytorch\.org|--(extra-)?index-url|--find-links)"
+    r"(pyp[i]\.org|pythonhoste[d]\.org|download\.pytorch\.org|--(extra-)?index-url|--find-links)"
 )
 
 
