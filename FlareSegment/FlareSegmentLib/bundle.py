@@ -227,8 +227,7 @@ def save_bundle(
     info
         `sha256` entries are filled in here.
     half
-        Store floating-point weights in float16: half the size, DSC unchanged within 0.001
-        (`Testing/Benchmarks/accuracy.py`).
+        Store floating-point weights in float16: half the size. They are loaded as float32.
 
     Returns
     -------

@@ -2,7 +2,7 @@
 
 The house network is a U-Net whose finest features live on a grid coarser than its input: the
 stem strides, and the head predicts every class for each of the sub-voxels of a feature voxel
-(depth to space). At equal parameters this costs a sixth of a U-Net with full-resolution
+(depth to space). At equal parameters this costs a fifth of a U-Net with full-resolution
 features on CPU; `Testing/Benchmarks/networks.py` measures it.
 """
 
