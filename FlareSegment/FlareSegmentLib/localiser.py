@@ -33,7 +33,7 @@ class LocaliserSettings:
         With less than this of organs (tubes not counted) the scan shows no abdomen.
     least_agreement
         Both networks must give the same organs the same places: the DSC over voxels with the same
-        label. Real scans and phantoms reach 0.6 to 0.9, noise volumes that fool both 0.1 at most
+        label. Real scans and phantoms reach 0.6 to 0.9, noise that fools both at most 0.15
         (`Testing/Benchmarks/agreement.py`).
     """
 
