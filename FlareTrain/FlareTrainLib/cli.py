@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,11 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=choices, default="auto", help="(%(default)s)")
 
 
+def _add_from(parser: argparse.ArgumentParser) -> None:
+    text = "start with the weights of this model: a folder, or a name such as flare-base"
+    parser.add_argument("--from", dest="initial", default="", metavar="BUNDLE", help=text)
+
+
 def _add_cluster(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--scheduler", default="", metavar="ADDRESS", help="label on this Dask cluster")
@@ -147,6 +153,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--minutes", type=float, help="time for all trainings of this call (whole schedules)")
     add("--steps", type=int, help="length of every schedule (the recipe's)")
+    _add_from(parser)
     add("--no-validation", action="store_true", help="do not score the model")
     _add_device(parser)
     _add_cluster(parser)
@@ -197,6 +204,7 @@ def _add_fit(commands: Any) -> argparse.ArgumentParser:
     add("--recipe", help="recipe whose network is trained")
     add("--settings", type=Path, metavar="JSON", help="training settings instead of a recipe's")
     add("--minutes", type=float, help="time budget (whole schedule)")
+    _add_from(parser)
     _add_device(parser)
     return parser
 
@@ -254,6 +262,7 @@ def _run(options: argparse.Namespace) -> int:
             device=options.device,
             validate=not options.no_validation,
             runner=_runner(options),
+            initial=options.initial,
         )
     )
     print(bundle)
@@ -298,6 +307,7 @@ def _pack(options: argparse.Namespace) -> int:
 
 def _fit(options: argparse.Namespace) -> int:
     from .fit import fit_run
+    from .initial_weights import find_bundle
     from .recipe import read_recipe
     from .settings import read_json, settings_from_json
     from .training_settings import TrainingSettings
@@ -309,6 +319,8 @@ def _fit(options: argparse.Namespace) -> int:
     else:
         content = read_json(options.settings)
         settings = settings_from_json(TrainingSettings, content, options.settings.name)
+    if options.initial:
+        settings = replace(settings, initial=str(find_bundle(options.initial)))
     result = fit_run(options.run, options.packed, settings, options.minutes, options.device)
     print(f"step {result['step']}{', finished' if result['finished'] else ''}")
     return INTERRUPTED if result["stopped"] else 0

@@ -18,6 +18,7 @@ from FlareSegmentLib.errors import InputError
 
 from . import training_log
 from .checkpoint import BEST, write_checkpoint
+from .initial_weights import initial_weights
 from .packing import read_index
 from .prefetch import Prefetcher
 from .processes import joined, on_stop_signals
@@ -162,12 +163,17 @@ def fit_run(
         )
     with joined(device) as processes:
         cases = load_cases(packed, processes.device)
-        sampler = CropSampler.of(cases, read_index(packed)[1], settings)
+        spacing = read_index(packed)[1]
+        sampler = CropSampler.of(cases, spacing, settings)
         trainer = Trainer(run, sampler, settings, processes)
         if trainer.resume():
             trainer.log({"step": trainer.step, "event": "resumed"})
-        elif processes.first:
-            write_settings(run, settings)
+        else:
+            if settings.initial:
+                # Every process reads the same file; a resumed run does not need it any more.
+                trainer.start_with(initial_weights(settings, trainer.averaged, spacing))
+            if processes.first:
+                write_settings(run, settings)
         if not trainer.finished:
             fit(trainer, minutes, validate)
     return {"step": trainer.step, "finished": trainer.finished, "stopped": trainer.stopped}

@@ -22,6 +22,7 @@ from FlareSegmentLib.labels import target_by_id
 
 from .dataset import Dataset, check_trainable, read_dataset
 from .evaluation import evaluate_bundle, mean_score
+from .initial_weights import started_from
 from .pseudo_labels import JobRunner, label_scans
 from .recipe import NetworkStage, Recipe, Teacher, read_recipe
 from .refinement import RefinedCase, refine_dataset
@@ -62,6 +63,9 @@ class RunArguments:
         Whether bundles are scored on the validation cases.
     runner
         Who labels with the teachers; None labels here.
+    initial
+        Bundle (folder or name) whose weights network and localiser start with; empty for what the
+        recipe says.
     """
 
     recipe: str
@@ -72,6 +76,7 @@ class RunArguments:
     device: str = "auto"
     validate: bool = True
     runner: JobRunner | None = None
+    initial: str = ""
 
 
 def run_recipe(arguments: RunArguments) -> Path:
@@ -352,6 +357,8 @@ def _recipe_of_run(arguments: RunArguments) -> Recipe:
     recipe = read_recipe(arguments.recipe)
     if arguments.steps is not None:
         recipe = recipe.with_steps(arguments.steps)
+    if arguments.initial:
+        recipe = started_from(recipe, arguments.initial)
     kept = arguments.run / RECIPE
     if kept.exists():
         begun = settings_from_json(Recipe, read_json(kept), str(kept))

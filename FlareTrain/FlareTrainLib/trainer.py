@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from FlareSegmentLib.network import build_network
 
 from . import training_log
 from .checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
-from .losses import Annotation, build_loss
+from .losses import Annotation, build_loss, loss_at
 from .losses.deep_supervision import deeply_supervised
 from .optimizers import build_optimizer, rate_factor
 from .processes import Processes
@@ -95,6 +96,11 @@ class Trainer:
         self.best = -math.inf
         self.stopped = False
 
+    def start_with(self, weights: Mapping[str, Tensor]) -> None:
+        """Take these weights instead of random ones; `initial_weights` has checked them."""
+        self.network.load_state_dict(weights)
+        self.averaged = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+
     @property
     def finished(self) -> bool:
         """Whether the schedule has ended."""
@@ -137,8 +143,9 @@ class Trainer:
         with torch.autocast(self.device.type, self.precision, enabled=mixed):
             outputs = self.model(batch.image)
         tumor = self.settings.targets.index(TUMOR) + 1 if TUMOR in self.settings.targets else None
+        steps = self.settings.fit.steps
         terms = deeply_supervised(
-            self.loss,
+            loss_at(self.loss, self.step / max(1, steps - 1)),
             outputs,
             batch.labels,
             Annotation(batch.known, tumor),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from FlareSegmentLib.errors import InputError
 
@@ -244,6 +244,11 @@ class TrainingSettings:
         tumor is no target, tumor voxels are unknown.
     text_embeddings
         File with one text embedding per target for P2's network; empty for the shipped one.
+    initial
+        Bundle whose weights the training starts with: its folder, or the name of an available
+        model; empty for random weights.
+    initial_part
+        Which of the bundle's networks.
     """
 
     network: Part = field(default_factory=lambda: Part("SubvoxelUNet"))
@@ -257,6 +262,8 @@ class TrainingSettings:
     cutmix: CutMixSettings = field(default_factory=CutMixSettings)
     targets: tuple[int, ...] = tuple(range(1, 15))
     text_embeddings: str = ""
+    initial: str = ""
+    initial_part: Literal["network", "localiser"] = "network"
 
     @property
     def activation(self) -> str:

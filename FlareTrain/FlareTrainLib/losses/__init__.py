@@ -17,7 +17,7 @@ from .annotation import Annotation
 from .sigmoid import BceDice, MaskedBceDice, SelectedPartial
 from .softmax import CeDice, Marginal, MergeMaxCeDice
 
-__all__ = ["LOSSES", "Annotation", "Loss", "activation", "build_loss"]
+__all__ = ["LOSSES", "Annotation", "Loss", "activation", "build_loss", "loss_at"]
 
 
 class Loss(Protocol):
@@ -50,6 +50,11 @@ def build_loss(name: str, arguments: dict[str, Any]) -> Loss:
         return _known(name)(**arguments)
     except (TypeError, ValueError) as error:
         raise InputError(f"The arguments of the loss '{name}' do not fit: {error}.") from error
+
+
+def loss_at(loss: Loss, share: float) -> Loss:
+    """Give the loss after this share of the run, 0 to 1: class weights may change over it."""
+    return loss.at(share) if isinstance(loss, CeDice | MergeMaxCeDice) else loss
 
 
 def activation(name: str) -> str:

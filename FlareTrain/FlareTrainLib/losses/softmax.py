@@ -9,8 +9,8 @@ voxel: "organ" then means "organ or tumor in it", and the tumor is neither taugh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -42,6 +42,9 @@ class _SoftmaxLoss:
     class_weights
         Weight of a voxel in the cross-entropy by its channel, background first; the mean is
         over weights. Empty for equal ones.
+    class_weights_end
+        Exponent of `class_weights` at the end of the run, reached linearly from one: with 0 rare
+        organs are learned early and their borders are not drawn too wide in the end.
     """
 
     activation: ClassVar[str] = "softmax"
@@ -49,6 +52,14 @@ class _SoftmaxLoss:
     tumor_weight: float = 1.0
     smooth: float = SMOOTH
     class_weights: Sequence[float] = ()
+    class_weights_end: float = 1.0
+
+    def at(self, share: float) -> Self:
+        """Give the loss after this share of the run, 0 to 1."""
+        if self.class_weights_end == 1 or not self.class_weights:
+            return self
+        exponent = 1 + share * (self.class_weights_end - 1)
+        return replace(self, class_weights=[w**exponent for w in self.class_weights])
 
     def terms(
         self, log_p: Tensor, target: Tensor, annotation: Annotation, *, tumor_joins: bool

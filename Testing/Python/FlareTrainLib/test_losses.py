@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from FlareSegmentLib.errors import InputError
-from FlareTrainLib.losses import LOSSES, Annotation, activation, build_loss
+from FlareTrainLib.losses import LOSSES, Annotation, activation, build_loss, loss_at
 from FlareTrainLib.losses.deep_supervision import coarser, deeply_supervised, level_weights
 from FlareTrainLib.packing import IGNORE
 
@@ -341,3 +341,22 @@ def test_wrong_names_and_arguments_are_refused() -> None:
         build_loss("marginal", {"class_weights": [1, 2]})(*batch("marginal", ALL))
     with pytest.raises(InputError, match="max"):
         build_loss("marginal", {"merge": "mean"})
+
+
+@pytest.mark.parametrize("name", ["marginal", "merge_max_ce_dice", "ce_dice"])
+def test_class_weights_are_annealed_linearly_in_their_exponent(name: str) -> None:
+    weights = [0.25, 1.0, 4.0, 9.0, 2.0]
+    annealed = build_loss(name, {"class_weights": weights, "class_weights_end": 0.0})
+    data = batch(name, SOME)
+    for share, exponent in ((0.0, 1.0), (0.5, 0.5), (1.0, 0.0)):
+        now = loss_at(annealed, share)(*data)
+        plain = build_loss(name, {"class_weights": [w**exponent for w in weights]})(*data)
+        assert torch.equal(now["cross_entropy"], plain["cross_entropy"])
+        assert torch.equal(now["dice"], plain["dice"])
+    assert annealed(*data)["cross_entropy"] != loss_at(annealed, 1.0)(*data)["cross_entropy"]
+
+
+def test_a_loss_without_class_weights_stays_what_it_is() -> None:
+    for name in (*SIGMOID, *SOFTMAX):
+        loss = build_loss(name, {})
+        assert loss_at(loss, 0.7) is loss
