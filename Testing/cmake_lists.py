@@ -71,7 +71,7 @@ FILE_LISTS = (
         "FlareSegment/CMakeLists.txt",
         "MODULE_PYTHON_SCRIPTS",
         "FlareSegment",
-        ("*.py", "FlareSegmentLib/**/*.py"),
+        ("*.py", "FlareSegmentLib/**/*.py", "FlareSegmentSlicer/**/*.py"),
     ),
     FileList(
         "FlareSegment/CMakeLists.txt",
@@ -83,7 +83,7 @@ FILE_LISTS = (
         "FlareTrain/CMakeLists.txt",
         "MODULE_PYTHON_SCRIPTS",
         "FlareTrain",
-        ("*.py", "FlareTrainLib/**/*.py"),
+        ("*.py", "FlareTrainLib/**/*.py", "FlareTrainSlicer/**/*.py"),
     ),
     FileList(
         "FlareTrain/CMakeLists.txt", "MODULE_PYTHON_RESOURCES", "FlareTrain", ("Resources/**/*",)

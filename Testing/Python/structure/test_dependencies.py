@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 SLICER_ONLY = {"slicer", "qt", "ctk", "vtk", "vtkmodules", "mrml", "PythonQt"}
+SLICER_SIDE = ("FlareSegment/FlareSegmentSlicer", "FlareTrain/FlareTrainSlicer")
+"""Packages of the module files, which are thin; the second one need not exist."""
 ENGINE = {"torch", "numpy", "scipy", "SimpleITK", "PIL"}
 MODULE_FILE = {"numpy", "vtk", "slicer", "SimpleITK", "scipy", "qt", "ctk"}
 """What Slicer itself ships: torch is installed only after the user agreed."""
@@ -65,10 +67,12 @@ def _module_files(repository: Path) -> list[Path]:
 
 @pytest.mark.parametrize("lib", ["FlareSegment/FlareSegmentLib", "FlareTrain/FlareTrainLib"])
 def test_engine_never_imports_slicer(repository: Path, lib: str) -> None:
+    """Neither Slicer itself nor our own packages that need it."""
+    packages = {Path(folder).name for folder in SLICER_SIDE}
     found = {
         str(path.relative_to(repository)): names
         for path in _python_files(repository / lib)
-        if (names := _anywhere(path) & SLICER_ONLY)
+        if (names := _anywhere(path) & (SLICER_ONLY | packages))
     }
     assert not found
 
@@ -99,22 +103,73 @@ def test_only_the_preview_needs_pillow(repository: Path) -> None:
     assert users <= {"preview.py"}
 
 
-def test_module_files_import_only_what_slicer_ships(repository: Path) -> None:
-    def libs(path: Path) -> set[str]:
+def _slicer_side(repository: Path) -> list[Path]:
+    """The module files and the packages behind them."""
+    folders = [repository / name for name in SLICER_SIDE if (repository / name).is_dir()]
+    assert folders
+    return [*_module_files(repository), *(p for folder in folders for p in _python_files(folder))]
+
+
+def test_slicer_side_imports_only_what_slicer_ships(repository: Path) -> None:
+    """When a file is imported: torch may have to be installed first, the rest slows the start."""
+
+    def ours(path: Path) -> set[str]:
         # Segmentation never needs training.
-        own = {"FlareTrainLib"} if path.name == "FlareTrain.py" else set()
-        return own | {"FlareSegmentLib"}
+        own = {"FlareTrainLib", "FlareTrainSlicer"} if _is_training(path, repository) else set()
+        return own | {"FlareSegmentLib", "FlareSegmentSlicer"}
 
     found = {
         str(path.relative_to(repository)): names
-        for path in _module_files(repository)
-        if (names := _foreign(_at_import(path), MODULE_FILE | libs(path)))
+        for path in _slicer_side(repository)
+        if (names := _foreign(_at_import(path), MODULE_FILE | ours(path)))
     }
     assert not found
 
 
-def test_module_files_contain_no_tensor_code(repository: Path) -> None:
-    for path in _module_files(repository):
+def _is_training(path: Path, repository: Path) -> bool:
+    return path.is_relative_to(repository / "FlareTrain")
+
+
+def test_segmentation_never_needs_training(repository: Path) -> None:
+    """Not even within a function."""
+    training = {"FlareTrain", "FlareTrainLib", "FlareTrainSlicer"}
+    for path in _slicer_side(repository):
+        if not _is_training(path, repository):
+            assert not _anywhere(path) & training, path
+
+
+def test_package_of_segmentation_does_not_import_its_module_file(repository: Path) -> None:
+    """The module file imports the package; the other way round would be a circle."""
+    for path in _python_files(repository / "FlareSegment/FlareSegmentSlicer"):
+        assert "FlareSegment" not in _anywhere(path), path
+
+
+def test_training_needs_only_the_shared_part_of_segmentation(repository: Path) -> None:
+    """What else is in FlareSegmentSlicer belongs to FlareSegment's panel and may change with it."""
+    for path in _slicer_side(repository):
+        if not _is_training(path, repository):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+                "FlareSegmentSlicer"
+            ):
+                assert (node.module or "").startswith("FlareSegmentSlicer.shared"), path
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+                assert not any(name.startswith("FlareSegmentSlicer") for name in names), path
+
+
+def test_shared_part_needs_nothing_of_either_module(repository: Path) -> None:
+    shared = repository / "FlareSegment/FlareSegmentSlicer/shared"
+    for path in _python_files(shared):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                assert node.level < 2, f"{path} imports from outside of the shared part"
+
+
+def test_slicer_side_contains_no_tensor_code(repository: Path) -> None:
+    for path in _slicer_side(repository):
         assert not _anywhere(path) & {"torch", "monai"}, path
 
 

@@ -82,6 +82,13 @@ def test_every_engine_file_can_be_imported(installed: Path) -> None:
     assert int(_import_from(installed, code)) > 10
 
 
+def test_slicer_side_is_packaged_as_a_whole(installed: Path, repository: Path) -> None:
+    source = repository / "FlareSegment"
+    files = [path.relative_to(source) for path in source.glob("FlareSegmentSlicer/**/*.py")]
+    assert Path("FlareSegmentSlicer/shared/installation.py") in files
+    assert [path for path in files if not (installed / path).is_file()] == []
+
+
 def test_shared_resources_are_found_in_the_installed_tree(installed: Path) -> None:
     code = (
         "from FlareSegmentLib.resources import resources_folder\n"
