@@ -123,10 +123,10 @@ def show_states(studio: Studio) -> None:
 def show_installing(studio: Studio) -> None:
     """Take the picture in the middle of an installation that installs nothing."""
     panel = studio.panel
-    panel._installing = True
+    panel.run.installing = True
     panel.updateGUI()
     studio.picture("8_installing")
-    panel._installing = False
+    panel.run.installing = False
     panel.updateGUI()
 
 
@@ -148,8 +148,8 @@ def show_batch(studio: Studio) -> None:
         BatchCase(f"patient {n:02d}", state, message)
         for n, (state, message) in enumerate(zip(states, (*messages, "", ""), strict=True), 1)
     ]
-    studio.panel.batch.table = BatchTable(cases)
-    studio.panel._updateBatch()
+    studio.panel.batch.client.table = BatchTable(cases)
+    studio.panel.batch.show()
     studio.picture("9_batch")
 
 

@@ -50,9 +50,11 @@ def panel(module, slicer_host, tiny_bundle, tmp_path):
         "FlareSegmentLib.batch_worker",
     ]
     widget = module.enter()
+    from FlareSegmentSlicer.shared import device
+
     node = widget._parameterNode
     node.modelFolder = str(tiny_bundle)
-    node.device = module.python.Device.CPU
+    node.device = device.Device.CPU
     node.batchOutput = tmp_path / "out"
     (tmp_path / "out").mkdir()
     yield widget
@@ -88,7 +90,7 @@ def test_folder_is_segmented_from_the_panel(panel, slicer_host, scans) -> None:
     panel._parameterNode.batchInput = scans
     panel.ui.batchButton.click()
     assert panel.ui.batchButton.text == "Cancel"
-    slicer_host.process_events(until=lambda: not panel.batch.running, timeout=180)
+    slicer_host.process_events(until=lambda: not panel.batch.client.running, timeout=180)
     assert [row[:2] for row in table(panel)] == [["a", "done"], ["b", "done"]]
     assert panel.ui.batchStatusLabel.text.startswith("2 of 2 done.")
     output = panel._parameterNode.batchOutput
@@ -99,9 +101,9 @@ def test_folder_is_segmented_from_the_panel(panel, slicer_host, scans) -> None:
 def test_cancelled_batch_gives_the_button_back(panel, slicer_host, scans) -> None:
     panel._parameterNode.batchInput = scans
     panel.ui.batchButton.click()
-    slicer_host.process_events(until=lambda: panel.batch.table.cases, timeout=120)
+    slicer_host.process_events(until=lambda: panel.batch.client.table.cases, timeout=120)
     panel.ui.batchButton.click()
-    slicer_host.process_events(until=lambda: not panel.batch.running, timeout=30)
+    slicer_host.process_events(until=lambda: not panel.batch.client.running, timeout=30)
     assert panel.ui.batchButton.text == "Segment all"
     assert panel.ui.batchButton.enabled
 
@@ -122,13 +124,15 @@ def test_patients_of_the_database_are_segmented(
     monkeypatch.setattr(slicer, "dicomDatabase", Database(patients), raising=False)
     import qt
 
-    panel._parameterNode.batchSource = module.python.BatchSource.DATABASE
+    from FlareSegmentSlicer.parameter_node import BatchSource
+
+    panel._parameterNode.batchSource = BatchSource.DATABASE
     names = [panel.ui.batchPatientList.item(row).text() for row in range(2)]
     assert names == ["Doe Jane 1", "Doe Jane 2"]
     assert panel.ui.batchButton.toolTip == "Check at least one patient."
     panel.ui.batchPatientList.item(1).setCheckState(qt.Qt.Checked)
     panel.ui.batchButton.click()
-    slicer_host.process_events(until=lambda: not panel.batch.running, timeout=180)
+    slicer_host.process_events(until=lambda: not panel.batch.client.running, timeout=180)
     assert [row[1] for row in table(panel)] == ["done"]
 
 
@@ -136,5 +140,5 @@ def test_error_of_a_batch_is_shown(panel, slicer_host, scans, tmp_path) -> None:
     panel._parameterNode.batchInput = scans
     panel._parameterNode.modelFolder = str(tmp_path)
     panel.ui.batchButton.click()
-    slicer_host.process_events(until=lambda: not panel.batch.running, timeout=60)
+    slicer_host.process_events(until=lambda: not panel.batch.client.running, timeout=60)
     assert "model.json" in panel.ui.batchStatusLabel.text

@@ -16,8 +16,8 @@ from FlareSegmentLib.worker_client import WorkerState
 
 slicer = pytest.importorskip("slicer")
 
-# Qt's numbers; the module qt is there only while the host runs.
-USER_ROLE, UNCHECKED = 256, 0
+# Qt's number; the module qt is there only while the host runs.
+UNCHECKED = 0
 
 
 @pytest.fixture
@@ -60,11 +60,6 @@ def run(panel, slicer_host, click):
 def choose(panel, volume) -> None:
     """Choose a volume in the selector, as the user does."""
     panel.ui.inputSelector.setCurrentNode(volume)
-
-
-def item(panel, key: str):
-    """The line of a structure in the list."""
-    return next(i for i in panel._targetItems() if i.data(USER_ROLE) == key)
 
 
 # --- states --------------------------------------------------------------------------------------
@@ -210,11 +205,19 @@ class NoTorch:
 
 
 @pytest.fixture
-def without_torch(monkeypatch, python):
+def installation(module):
+    """The part that looks for what is needed and installs it."""
+    from FlareSegmentSlicer.shared import installation
+
+    return installation
+
+
+@pytest.fixture
+def without_torch(monkeypatch, installation):
     """A Slicer in which torch is not installed and cannot be."""
     import types
 
-    monkeypatch.setattr(python, "torchIsInstalled", lambda: False)
+    monkeypatch.setattr(installation, "torchIsInstalled", lambda: False)
     extension = types.ModuleType("PyTorchUtils")
     extension.PyTorchUtilsLogic = NoTorch
     monkeypatch.setitem(sys.modules, "PyTorchUtils", extension)
@@ -248,19 +251,17 @@ def test_panel_shows_installing(without_torch, panel, add_scan) -> None:
     assert "PyTorch was not installed" in panel.ui.statusLabel.text
 
 
-def test_missing_pytorch_extension_is_named(monkeypatch, python, panel, add_scan) -> None:
-    monkeypatch.setattr(python, "torchIsInstalled", lambda: False)
+def test_missing_pytorch_extension_is_named(monkeypatch, installation, panel, add_scan) -> None:
+    monkeypatch.setattr(installation, "torchIsInstalled", lambda: False)
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
     choose(panel, add_scan())
     panel.ui.applyButton.click()
     assert "Install the extension PyTorch" in panel.ui.statusLabel.text
 
 
-def test_installation_never_replaces_what_slicer_bundles(
-    monkeypatch, python, logic, tmp_path: Path
-) -> None:
+def test_installation_never_replaces_what_slicer_bundles(installation, python) -> None:
     """The constraints given to pip pin numpy, scipy and SimpleITK to what is there."""
-    with logic._constraints() as path:
+    with installation.bundledVersions() as path:
         text = Path(path).read_text()
     assert f"numpy=={np.__version__}\n" in text
     assert "SimpleITK==" in text
@@ -300,8 +301,8 @@ def test_checked_structures_are_what_is_looked_for(panel, run, add_scan) -> None
     import qt
 
     panel.ui.noTargetsButton.click()
-    item(panel, "spleen").setCheckState(qt.Qt.Checked)
-    assert panel.chosenTargets() == ["spleen"]
+    panel.targets.item("spleen").setCheckState(qt.Qt.Checked)
+    assert list(panel.choices().targets) == ["spleen"]
     assert panel.ui.targetCountLabel.text == "1 of 14"
     run()
     segmentation = panel._parameterNode.outputSegmentation
@@ -310,10 +311,10 @@ def test_checked_structures_are_what_is_looked_for(panel, run, add_scan) -> None
 
 def test_organs_button_leaves_out_tumor(panel) -> None:
     panel.ui.organsButton.click()
-    assert panel.chosenTargets() == [t.key for t in labels.targets() if t.key != "tumor"]
-    assert item(panel, "tumor").checkState() == UNCHECKED
+    assert list(panel.choices().targets) == [t.key for t in labels.targets() if t.key != "tumor"]
+    assert panel.targets.item("tumor").checkState() == UNCHECKED
     panel.ui.allTargetsButton.click()
-    assert len(panel.chosenTargets()) == 14
+    assert len(list(panel.choices().targets)) == 14
 
 
 def test_choices_are_saved_with_the_scene(panel, add_scan, tmp_path: Path) -> None:
@@ -325,10 +326,10 @@ def test_choices_are_saved_with_the_scene(panel, add_scan, tmp_path: Path) -> No
     slicer.util.saveNode(volume, str(tmp_path / "scan.nrrd"))
     slicer.util.saveScene(str(path))
     slicer.mrmlScene.Clear(0)
-    assert len(panel.chosenTargets()) == 14
+    assert len(list(panel.choices().targets)) == 14
     slicer.util.loadScene(str(path))
     panel.initializeParameterNode()
-    assert "tumor" not in panel.chosenTargets()
+    assert "tumor" not in list(panel.choices().targets)
     assert panel.ui.deviceComboBox.currentText == "CPU"
     assert panel.ui.inputSelector.currentNode().GetName() == "scan"
 
@@ -339,14 +340,14 @@ def test_models_are_listed_with_the_bundled_one_first(panel, tmp_path: Path) -> 
     assert texts[0] == "flare-base (bundled)"
     assert texts[-1] == "Other folder..."
     panel._parameterNode.modelFolder = str(tmp_path)
-    panel._fillModels()
+    panel.models.show(str(tmp_path))
     assert panel.ui.modelComboBox.currentData == str(tmp_path)
 
 
 def test_model_of_the_user_is_chosen_by_its_folder(panel, tmp_path, slicer_host) -> None:
     (tmp_path / "model.json").write_text('{"name": "My model"}')
     slicer_host.answer_next_dialog(str(tmp_path))
-    panel.onModelActivated(panel.ui.modelComboBox.count - 1)
+    panel.models.onActivated(panel.ui.modelComboBox.count - 1)
     assert panel._parameterNode.modelFolder == str(tmp_path)
     assert panel.ui.modelComboBox.currentText == "My model"
 
@@ -356,7 +357,7 @@ def test_folder_without_model_is_refused_with_a_sentence(panel, tmp_path, slicer
     try:
         slicer_host.answer_next_dialog(str(tmp_path))
         slicer_host.answer_next_dialog("OK")
-        panel.onModelActivated(panel.ui.modelComboBox.count - 1)
+        panel.models.onActivated(panel.ui.modelComboBox.count - 1)
         assert "holds no model" in slicer_host.dialogs_shown[-1]
         assert panel._parameterNode.modelFolder == ""
     finally:
@@ -410,7 +411,7 @@ def test_table_can_be_saved_as_csv(panel, run, add_scan, tmp_path: Path) -> None
     choose(panel, add_scan())
     run()
     path = tmp_path / "Größen.csv"
-    panel.saveTable(path)
+    panel.results.saveTable(path)
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     assert lines[0] == "Structure,Volume (ml),Mean HU,SD HU,Voxels"
     assert lines[3].startswith("Spleen,0.0504,1003.0,0.0,36")
