@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -271,8 +273,6 @@ def test_installation_never_replaces_what_slicer_bundles(installation, python) -
 
 
 def test_torch_is_never_imported_into_slicer(panel, run, add_scan) -> None:
-    import subprocess
-
     code = (
         "import sys; sys.path[:0] = sys.argv[1:]; from SlicerHost import start; h = start();"
         "h.load_module(__import__('pathlib').Path(sys.argv[2]) / 'FlareSegment.py').enter();"
@@ -468,3 +468,52 @@ def test_closing_the_module_leaves_no_process(panel, slicer_host, add_scan) -> N
     panel.cleanup()
     assert panel.logic.workerState is WorkerState.STOPPED
     slicer_host.process_events(until=lambda: not Path(f"/proc/{pid}").exists(), timeout=10)
+
+
+RELOAD = """
+import json, sys
+from pathlib import Path
+root = Path(sys.argv[1])
+sys.path[:0] = [str(root / "Testing"), str(root / "FlareSegment")]
+from SlicerHost import start
+host = start()
+module = host.load_module(root / "FlareSegment/FlareSegment.py")
+import numpy as np, slicer
+module.python.FlareSegmentLogic.workerCommand = json.loads(sys.argv[2])
+old = module.enter()
+host.process_events(until=lambda: "pid" in old.logic.client().facts, timeout=60)
+process = Path("/proc", str(old.logic.client().facts["pid"]))
+names = ("FlareSegment", "FlareSegmentSlicer.job", "FlareSegmentSlicer.panel.run_section",
+         "FlareSegmentLib.panel_state")
+before = {name: sys.modules[name] for name in names}
+old.onReload()
+print("read again:", all(sys.modules[name] is not before[name] for name in names))
+host.process_events(until=lambda: not process.exists(), timeout=20)
+new = slicer.modules.FlareSegmentWidget
+print("new panel:", new is not old, type(new).__module__, new.logic is not old.logic)
+logic_class = sys.modules["FlareSegment"].FlareSegmentLogic
+logic_class.workerCommand = json.loads(sys.argv[2])
+new.enter()
+volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "scan")
+slicer.util.updateVolumeFromArray(volume, np.full((9, 9, 9), 1001, np.int16))
+new.ui.inputSelector.setCurrentNode(volume)
+new.ui.applyButton.click()
+host.process_events(until=lambda: not new.logic.busy, timeout=60)
+print("state:", new.state.value)
+logic_class.stopWorker()
+print("left:", host.finish_test())
+"""
+
+
+def test_reload_reads_all_files_again(python, repository: Path) -> None:
+    """For developers. In a process of its own: other tests hold what is imported now."""
+    command = json.dumps(python.FlareSegmentLogic.workerCommand)
+    ended = subprocess.run(
+        [sys.executable, "-c", RELOAD, str(repository), command], capture_output=True, text=True
+    )
+    assert ended.stdout.splitlines() == [
+        "read again: True",
+        "new panel: True FlareSegment True",
+        "state: done",
+        "left: []",
+    ], ended.stderr

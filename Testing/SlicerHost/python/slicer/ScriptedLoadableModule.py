@@ -91,6 +91,16 @@ class ScriptedLoadableModuleWidget:
     def cleanup(self) -> None:
         """Called before the module is unloaded."""
 
+    def onReload(self) -> None:
+        """What the Reload button of the developer's section does."""
+        slicer.util.reloadScriptedModule(self.moduleName)
+
+    def onReloadAndTest(self, **kwargs: Any) -> None:
+        """What the button Reload and Test does."""
+        with slicer.util.tryWithErrorDisplay("Reload and Test failed."):
+            self.onReload()
+            slicer.selfTests[self.moduleName](**kwargs)
+
     def _onModuleAboutToBeUnloaded(self, moduleName: str) -> None:
         if moduleName == self.moduleName:
             self.cleanup()
