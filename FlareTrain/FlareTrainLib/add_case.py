@@ -6,8 +6,8 @@ import gzip
 import json
 import shutil
 import struct
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from FlareSegmentLib.writing import replaced_file, write_label_map
 from .dataset import read_annotations
 from .settings import read_json, write_json
 
-SCAN, LABELS = "scan.npy", "labels.npy"
+SCAN = "scan.npy"
 _NIFTI_TYPES = {"i2": 4, "i4": 8, "f4": 16, "u2": 512}
 _INTENT_OFFSET, _DESCRIPTION_OFFSET = 68, 148
 """Of intent, data type and bits, and of the description, in a NIfTI-1 header."""
@@ -152,44 +152,82 @@ def add_case(folder: Path, case: NewCase, volume: Volume, labels: np.ndarray) ->
     write_json(folder / "annotated.json", entries)
 
 
-def stage_case(
-    folder: Path, data: Path, case: NewCase, volume: Volume, labels: np.ndarray
+@dataclass(frozen=True)
+class StagedLayer:
+    """A structure as it was drawn: the voxels of an image that have one value.
+
+    Attributes
+    ----------
+    file
+        The image (k, j, i), any integers, ``.npy``; "" for a structure without a voxel.
+    extent
+        First and last but one voxel of the image on the grid of the scan, along k, j, i.
+    value
+        The structure's value in it.
+    target
+        Target id.
+    """
+
+    file: str
+    extent: tuple[tuple[int, int], ...]
+    value: int
+    target: int
+
+
+def staged_arguments(
+    data: Path, case: NewCase, affine: np.ndarray, layers: Sequence[StagedLayer]
 ) -> dict[str, Any]:
-    """Put a case's arrays into `folder` for a process that writes them; its arguments.
+    """Arguments for `add_staged_case`: the arrays lie in its folder.
 
     Compressing a scan takes many seconds, which the window of an application does not have.
-
-    Raises
-    ------
-    OutputError
-        When they cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        np.save(folder / SCAN, volume.array)
-        np.save(folder / LABELS, labels.astype(np.uint8))
-    except OSError as error:
-        raise OutputError(
-            f"{folder} cannot be written ({error.strerror or error}). Make room, and try again."
-        ) from error
     return {
-        "data": str(data),
+        "data": str(data.resolve()),
         "name": case.name,
         "annotated": list(case.annotated),
         "replace": case.replace,
-        "affine": volume.affine.tolist(),
+        "affine": affine.tolist(),
+        "layers": [asdict(layer) for layer in layers],
     }
 
 
 def add_staged_case(folder: Path, wanted: dict[str, Any]) -> str:
-    """Add the case that `stage_case` left in `folder`; the staged arrays are removed."""
+    """Add the case whose arrays are in `folder`; they are removed then.
+
+    Raises
+    ------
+    InputError, OutputError
+        As `add_case`.
+    """
     case = NewCase(wanted["name"], tuple(wanted["annotated"]), wanted["replace"])
     scan = np.load(folder / SCAN)
-    labels = np.load(folder / LABELS)
-    add_case(Path(wanted["data"]), case, Volume(scan, np.array(wanted["affine"])), labels)
-    for name in (SCAN, LABELS):
+    layers = [StagedLayer(**layer) for layer in wanted["layers"]]
+    volume = Volume(scan, np.array(wanted["affine"]))
+    add_case(Path(wanted["data"]), case, volume, _merged(folder, scan.shape, layers))
+    for name in {SCAN, *(layer.file for layer in layers if layer.file)}:
         (folder / name).unlink(missing_ok=True)
     return f"Added {case.name}."
+
+
+def _merged(folder: Path, shape: tuple[int, ...], layers: Sequence[StagedLayer]) -> np.ndarray:
+    """Give one label map (k, j, i) uint8; tumor, which lies in organs, comes last."""
+    labels = np.zeros(shape, np.uint8)
+    for layer in sorted(layers, key=lambda layer: layer.target):
+        if not layer.file:
+            continue
+        image = np.load(folder / layer.file, mmap_mode="r")
+        # An image may reach beyond the scan: Slicer pads what is drawn at the border.
+        inside = [
+            (max(first, 0), min(end, size))
+            for (first, end), size in zip(layer.extent, shape, strict=True)
+        ]
+        part = tuple(
+            slice(first - begin, max(first, end) - begin)
+            for (first, end), (begin, _) in zip(inside, layer.extent, strict=True)
+        )
+        box = tuple(slice(first, max(first, end)) for first, end in inside)
+        labels[box][image[part] == layer.value] = layer.target
+    return labels
 
 
 def _entries(folder: Path) -> dict[str, Any]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from FlareSegmentLib.errors import InputError
 from FlareSegmentLib.labels import target_by_id, targets
 
-from .dataset import Dataset, DatasetCase, label_files
+from .dataset import Dataset, DatasetCase, label_files, read_dataset
 from .settings import read_json, write_json
 
 if TYPE_CHECKING:
     from .dataset_check import DatasetReport
 
-REPORT = "report.json"
+REPORT, LISTING = "report.json", "listing.json"
 TUMOR = 14
 
 
@@ -42,6 +43,14 @@ class CaseRow:
     annotated: str
     sources: tuple[str, ...]
     findings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The rows of the table, and sentences about the whole dataset."""
+
+    rows: tuple[CaseRow, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def can_be_listed_at_once(folder: Path) -> bool:
@@ -87,31 +96,66 @@ def write_report(folder: Path, report: DatasetReport) -> None:
     findings: dict[str, list[str]] = {}
     for finding in report.findings:
         findings.setdefault(finding.case, []).append(finding.text)
-    rows = case_rows(report.dataset, findings)
-    write_json(
+    _write(
         folder / REPORT,
-        {
-            "notes": list(report.dataset.notes),
-            "rows": [
-                {
-                    "name": row.name,
-                    "part": row.part,
-                    "annotated": row.annotated,
-                    "sources": list(row.sources),
-                    "findings": list(row.findings),
-                }
-                for row in rows
-            ],
-        },
+        Listing(tuple(case_rows(report.dataset, findings)), tuple(report.dataset.notes)),
     )
 
 
-def read_report(folder: Path) -> tuple[list[CaseRow], list[str]]:
+def read_report(folder: Path) -> Listing:
     """Rows and notes of the last check, empty when there was none."""
-    if not (folder / REPORT).is_file():
-        return [], []
-    content = read_json(folder / REPORT)
-    rows = [
+    return _read(folder / REPORT)
+
+
+def write_listing(folder: Path, data: Path, checked: Path) -> str:
+    """List the cases of a dataset as far as that needs no label map; what came out, in words.
+
+    Parameters
+    ----------
+    folder
+        Where ``listing.json`` is left.
+    data
+        The dataset.
+    checked
+        Folder of the last check, whose findings are added.
+
+    Raises
+    ------
+    InputError
+        When the folder is no dataset, or a damaged one.
+    """
+    report = read_report(checked)
+    if not (data / "imagesTr").is_dir() and not report.rows:
+        raise InputError("This folder is no dataset. Choose another, or click New.")
+    if not can_be_listed_at_once(data):
+        notes = report.notes or (
+            "Click Check: the label maps must be read to know what is annotated.",
+        )
+        listing = replace(report, notes=notes)
+    elif any((data / "imagesTr").iterdir()):
+        found = {row.name: row.findings for row in report.rows}
+        dataset = read_dataset(data)
+        listing = Listing(tuple(case_rows(dataset, found)), dataset.notes)
+    else:
+        listing = Listing((), ("This dataset has no case yet. Add one below.",))
+    _write(folder / LISTING, listing)
+    return f"{len(listing.rows)} cases."
+
+
+def read_listing(folder: Path) -> Listing:
+    """Give what `write_listing` left."""
+    return _read(folder / LISTING)
+
+
+def _write(path: Path, listing: Listing) -> None:
+    write_json(path, {"notes": list(listing.notes), "rows": [asdict(row) for row in listing.rows]})
+
+
+def _read(path: Path) -> Listing:
+    if not path.is_file():
+        return Listing()
+    content = read_json(path)
+    rows = tuple(
         CaseRow(
             row["name"],
             row["part"],
@@ -120,5 +164,5 @@ def read_report(folder: Path) -> tuple[list[CaseRow], list[str]]:
             tuple(row["findings"]),
         )
         for row in content["rows"]
-    ]
-    return rows, list(content["notes"])
+    )
+    return Listing(rows, tuple(content["notes"]))

@@ -31,6 +31,7 @@ from FlareSegmentLib.labels import targets
 from FlareSegmentLib.reading import SUFFIXES, case_name, read_label_map, read_volume
 from FlareSegmentLib.volume import Volume
 
+from .case_split import moved, read_moves
 from .settings import read_json
 
 logger = logging.getLogger(__name__)
@@ -140,6 +141,7 @@ def read_dataset(folder: Path) -> Dataset:
             "judged by. Remove it from one of them."
         )
     cases, validation, notes = _with_annotations(folder, cases, validation, values)
+    cases, validation = moved(cases, validation, read_moves(folder))
     if not validation:
         notes.append("There are no validation cases (imagesTs with labelsTs).")
     return Dataset(folder, tuple(cases), tuple(validation), values, _sources(folder), tuple(notes))

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from FlareSegmentLib.errors import Cancelled, InputError
 from FlareSegmentLib.labels import target_by_id
 
+from .case_split import RunSplit, with_split
 from .dataset import Dataset, check_trainable, read_dataset
 from .evaluation import evaluate_bundle, mean_score
 from .initial_weights import started_from
@@ -66,6 +67,8 @@ class RunArguments:
     initial
         Bundle (folder or name) whose weights network and localiser start with; empty for what the
         recipe says.
+    split
+        Cases to train on and to judge by; None for the dataset's own.
     """
 
     recipe: str
@@ -77,6 +80,7 @@ class RunArguments:
     validate: bool = True
     runner: JobRunner | None = None
     initial: str = ""
+    split: RunSplit | None = None
 
 
 def run_recipe(arguments: RunArguments) -> Path:
@@ -91,6 +95,8 @@ def run_recipe(arguments: RunArguments) -> Path:
     """
     recipe = _recipe_of_run(arguments)
     dataset = read_dataset(arguments.data)
+    if arguments.split is not None:
+        dataset = with_split(dataset, arguments.split)
     check_trainable(dataset)
     for note in dataset.notes:
         logger.warning(note)

@@ -7,25 +7,21 @@ rules and choices.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from FlareSegmentLib.errors import InputError
-from FlareSegmentLib.geometry import canonical_volume
-from FlareSegmentLib.reading import read_label_map, read_volume
-from FlareSegmentLib.volume import Volume
 
-from .dataset import DatasetCase, grid_difference, label_files, read_dataset
+from .dataset import read_dataset
 from .recipe import Recipe, read_recipe
 from .refinement import DECISIONS, SCORES, refine_dataset
-from .settings import read_json
+from .settings import read_json, write_json
 
 logger = logging.getLogger(__name__)
 
 REFINEMENT = "refinement"
+WORKLIST = "worklist.json"
 
 
 @dataclass(frozen=True)
@@ -86,6 +82,7 @@ def refine(folder: Path, wanted: dict[str, Any]) -> str:
         raise InputError(f"The source {missing[0]} is not in {data / 'pseudo'} any more.")
     settings = with_sources(read_recipe(wanted["recipe"]), tuple(names)).refine
     refined = refine_dataset(dataset, dataset.sources, settings, folder)
+    write_json(folder / WORKLIST, [asdict(row) for row in _rows(folder)])
     return f"{len(refined)} of {len(dataset.cases)} cases are used."
 
 
@@ -102,10 +99,16 @@ def with_sources(recipe: Recipe, names: tuple[str, ...]) -> Recipe:
 
 
 def worklist(folder: Path) -> list[WorklistRow]:
-    """Read the decisions of a finished refinement: what should be looked at first, first."""
-    path = folder / f"{DECISIONS}.json"
+    """Read the worklist of the last finished refinement, empty when there was none."""
+    path = folder / WORKLIST
     if not path.is_file():
         return []
+    return [WorklistRow(**{**row, "sources": tuple(row["sources"])}) for row in read_json(path)]
+
+
+def _rows(folder: Path) -> list[WorklistRow]:
+    """Gather decisions and scores of all cases: what should be looked at first, first."""
+    path = folder / f"{DECISIONS}.json"
     lines: dict[str, list[dict[str, Any]]] = {}
     for decision in read_json(path):
         lines.setdefault(decision["case"], []).append(decision)
@@ -136,37 +139,3 @@ def worklist(folder: Path) -> list[WorklistRow]:
             )
         )
     return sorted(rows, key=lambda row: (-row.doubt, row.case))
-
-
-def disagreement(case: DatasetCase, folders: dict[str, Path]) -> tuple[Volume, np.ndarray]:
-    """Give a scan and where its sources differ: uint8 (k, j, i), 1 where not all agree.
-
-    Both in canonical axes.
-
-    Raises
-    ------
-    InputError
-        When fewer than two sources labeled the case, or a label map is on another grid.
-    """
-    maps = []
-    volume, _ = canonical_volume(replace(read_volume(case.scan), name=case.name))
-    for name, folder in folders.items():
-        path = label_files(folder).get(case.name)
-        if path is None:
-            continue
-        labels, affine = read_label_map(path)
-        other, _ = canonical_volume(Volume(labels, affine, case.name))
-        difference = grid_difference(
-            volume.array.shape, volume.affine, other.array.shape, other.affine
-        )
-        if difference:
-            raise InputError(f"{case.name}: the label map of {name} is off its scan: {difference}.")
-        maps.append(other.array)
-    if len(maps) < 2:
-        raise InputError(
-            f"{case.name} was labeled by one source only: there is nothing to compare."
-        )
-    differs = np.zeros(volume.array.shape, np.uint8)
-    for one in maps[1:]:
-        differs |= one != maps[0]
-    return volume, differs

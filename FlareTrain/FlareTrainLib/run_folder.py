@@ -1,4 +1,4 @@
-"""Training runs of a dataset: made, listed, watched, and their model installed.
+"""Training runs of a dataset: made, listed and watched.
 
 Runs lie in ``<dataset>/runs/<name>``; each is a task's folder (see `task_folder`).
 """
@@ -6,19 +6,16 @@ Runs lie in ``<dataset>/runs/<name>``; each is a task's folder (see `task_folder
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from FlareSegmentLib.errors import FlareError, InputError, OutputError
-from FlareSegmentLib.model_choice import DESCRIPTION, user_models_folder
+from FlareSegmentLib.errors import FlareError, InputError
 
-from . import task_folder, training_log
-from .pipeline import BUNDLE, RECIPE
+from . import task_folder
+from .pipeline import RECIPE
 from .recipe import Recipe, read_recipe
 from .refinement_task import with_sources
 from .settings import read_json, settings_from_json, settings_to_json, write_json
@@ -48,6 +45,11 @@ class RunSettings:
         Other length of every schedule, or None for the recipe's.
     sources
         Pseudo-label sources to use instead of the recipe's; empty for those.
+    fold
+        1 to 5: this fold of the annotated training cases judges the model instead of the
+        validation cases; None for those.
+    initial
+        Model whose weights the networks start with, a folder; empty for random ones.
     validate, compare
         Whether the model, and the bundled one, are scored on the validation cases.
     """
@@ -58,6 +60,8 @@ class RunSettings:
     minutes: float | None = None
     steps: int | None = None
     sources: tuple[str, ...] = ()
+    fold: int | None = None
+    initial: str = ""
     validate: bool = True
     compare: bool = True
 
@@ -117,17 +121,24 @@ def create_run(settings: RunSettings, name: str = "") -> Path:
         task_folder.write_request(folder, "train", {})
         write_json(folder / CHOSEN, settings_to_json(with_sources(recipe, settings.sources)))
         chosen = str((folder / CHOSEN).resolve())
-    arguments: dict[str, Any] = {
+    task_folder.write_request(folder, "train", {**run_arguments(settings), "recipe": chosen})
+    return folder
+
+
+def run_arguments(settings: RunSettings) -> dict[str, Any]:
+    """Give the settings as they stand in a request."""
+    return {
         "data": str(settings.data.resolve()),
-        "recipe": chosen,
+        "recipe": recipe_file(settings.recipe),
         "device": settings.device,
         "minutes": settings.minutes,
         "steps": settings.steps,
+        "sources": list(settings.sources),
+        "fold": settings.fold,
+        "initial": settings.initial,
         "validate": settings.validate,
         "compare": settings.compare,
     }
-    task_folder.write_request(folder, "train", arguments)
-    return folder
 
 
 def recipe_file(name_or_path: str) -> str:
@@ -151,10 +162,10 @@ def progress(run: Path) -> RunProgress:
     if not (run / RECIPE).is_file():
         return RunProgress()
     recipe = settings_from_json(Recipe, read_json(run / RECIPE), str(run / RECIPE))
-    stages = _stages(run, recipe)
-    total = sum(share for _, _, _, share in stages)
+    networks = stages(run, recipe)
+    total = sum(share for _, _, _, share in networks)
     current, fraction = RunProgress(), 0.0
-    for name, fit, steps, share in stages:
+    for name, fit, steps, share in networks:
         entries = [entry for entry in _last_entries(fit) if "step" in entry]
         if not entries:
             continue
@@ -177,89 +188,6 @@ def budget_seconds_left(run: Path) -> float | None:
     if minutes is None or not started:
         return None
     return max(0.0, started + 60 * float(minutes) - time.time())
-
-
-def loss_curves(run: Path) -> dict[str, list[tuple[int, float]]]:
-    """Points (step, loss) by network, for those that have been trained at least a little."""
-    if not (run / RECIPE).is_file():
-        return {}
-    recipe = settings_from_json(Recipe, read_json(run / RECIPE), str(run / RECIPE))
-    result = {}
-    for name, fit, _, _ in _stages(run, recipe):
-        points = training_log.curves(_entries(fit)).get("loss")
-        if points:
-            result[name] = points
-    return result
-
-
-def dsc_curves(run: Path) -> dict[str, list[tuple[int, float]]]:
-    """Points (step, DSC) of the validations during the training, by target key."""
-    result: dict[str, list[tuple[int, float]]] = {}
-    for entry in _entries(run / "network" / "fit"):
-        for key, value in (entry.get("validation") or {}).items():
-            result.setdefault(key, []).append((entry["step"], float(value)))
-    return result
-
-
-def install(run: Path, models: Path | None = None, name: str = "", replace: bool = False) -> Path:
-    """Copy the run's model to where FlareSegment finds it; the folder it has there.
-
-    Parameters
-    ----------
-    models
-        Folder of the user's models; that of FlareSegment when None.
-    name
-        Folder name; dataset and run when empty.
-    replace
-        Whether a model that has this name may be replaced.
-
-    Raises
-    ------
-    InputError
-        When the run has no model yet, or there is one of this name and `replace` is false.
-    OutputError
-        When the folder cannot be written.
-    """
-    source = run / BUNDLE
-    if not (source / DESCRIPTION).is_file():
-        raise InputError(f"The run {run.name} has no model yet. Train it first.")
-    place = user_models_folder() if models is None else models
-    target = place / (name or model_name(run))
-    if target.exists() and not replace:
-        raise InputError(f"There is a model '{target.name}' in {place} already.")
-    copy_bundle(source, target)
-    return target
-
-
-def model_name(run: Path) -> str:
-    """Name of the folder that a run's model is installed as."""
-    return f"{run.parent.parent.name} {run.name}"
-
-
-def copy_bundle(source: Path, target: Path) -> None:
-    """Copy a bundle beside its place, then rename: it is there whole, or as it was.
-
-    Raises
-    ------
-    OutputError
-        When it cannot be written.
-    """
-    fresh = target.with_name(f".{target.name}.part")
-    old = target.with_name(f".{target.name}.old")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.copytree(source, fresh)
-        if target.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            target.rename(old)
-        fresh.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise OutputError(
-            f"The model cannot be copied to {target} ({error.strerror or error}). Choose a place "
-            "that is writable and has free space."
-        ) from error
 
 
 def worst_cases(evaluation: Path) -> list[tuple[str, float]]:
@@ -316,31 +244,20 @@ def _last_entries(fit: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def _entries(fit: Path) -> Sequence[dict[str, Any]]:
-    """Give all lines of a log that count, read again only when it has grown."""
-    path = fit / "log.jsonl"
-    return _read_entries(fit, path.stat().st_mtime_ns) if path.is_file() else ()
-
-
-@lru_cache(maxsize=8)
-def _read_entries(fit: Path, changed: int) -> Sequence[dict[str, Any]]:
-    return tuple(training_log.read(fit))
-
-
-def _stages(run: Path, recipe: Recipe) -> Sequence[tuple[str, Path, int, float]]:
+def stages(run: Path, recipe: Recipe) -> Sequence[tuple[str, Path, int, float]]:
     """Name, folder of the log, steps and share of every network in the order of training."""
-    stages = []
+    found = []
     for teacher in recipe.teachers:
         for fold in range(teacher.folds):
             name = teacher.name if teacher.folds == 1 else f"{teacher.name}_{fold}"
             folder = run / "teachers" / teacher.name / name / "fit"
-            stages.append((name, folder, teacher.network.training.fit.steps, teacher.network.share))
+            found.append((name, folder, teacher.network.training.fit.steps, teacher.network.share))
     if recipe.localiser is not None:
         fit = recipe.localiser.training.fit
-        stages.append(("localiser", run / "localiser" / "fit", fit.steps, recipe.localiser.share))
+        found.append(("localiser", run / "localiser" / "fit", fit.steps, recipe.localiser.share))
     fit = recipe.network.training.fit
-    stages.append(("network", run / "network" / "fit", fit.steps, recipe.network.share))
-    return stages
+    found.append(("network", run / "network" / "fit", fit.steps, recipe.network.share))
+    return found
 
 
 def _free_name(runs: Path, recipe: str) -> str:

@@ -85,11 +85,48 @@ def _add(folder: Path, wanted: dict[str, Any]) -> str:
     return add_staged_case(folder, wanted)
 
 
+def _list(folder: Path, wanted: dict[str, Any]) -> str:
+    from .case_table import write_listing
+
+    return write_listing(folder, Path(wanted["data"]), Path(wanted["checked"]))
+
+
+def _view(folder: Path, wanted: dict[str, Any]) -> str:
+    from .case_view import prepare_view
+
+    return prepare_view(folder, wanted)
+
+
+def _source(folder: Path, wanted: dict[str, Any]) -> str:
+    from .source_folder import add_source
+
+    return f"Added {add_source(Path(wanted['data']), Path(wanted['source'])).name}."
+
+
+def _foresee(folder: Path, wanted: dict[str, Any]) -> str:
+    from .run_check import foresee
+
+    return foresee(wanted)
+
+
+def _install(folder: Path, wanted: dict[str, Any]) -> str:
+    from .model_install import install
+
+    place = Path(wanted["place"])
+    name, about = wanted["name"], wanted["description"]
+    return str(install(Path(wanted["run"]), place, name, about, wanted["replace"]))
+
+
 TASKS: dict[str, Callable[[Path, dict[str, Any]], str]] = {
     "train": _train,
     "check": _check,
     "refine": _refine,
     "add": _add,
+    "list": _list,
+    "view": _view,
+    "source": _source,
+    "foresee": _foresee,
+    "install": _install,
 }
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from FlareSegmentLib.errors import FlareError
 
+from .case_split import SPLIT, read_split, split_of, with_split, write_split
+from .dataset import read_dataset
 from .pipeline import BUNDLE, RECIPE, RunArguments, run_recipe
 
 logger = logging.getLogger(__name__)
@@ -19,6 +21,10 @@ BUNDLED = "bundled"
 def train(folder: Path, wanted: dict[str, Any]) -> str:
     """Train, or go on; a sentence about what is there then."""
     begun = folder / RECIPE
+    split = read_split(folder / SPLIT)
+    if split is None:
+        split = split_of(read_dataset(Path(wanted["data"])), wanted.get("fold"))
+        write_split(folder / SPLIT, split)
     arguments = RunArguments(
         recipe=str(begun) if begun.is_file() else wanted["recipe"],
         data=Path(wanted["data"]),
@@ -27,6 +33,8 @@ def train(folder: Path, wanted: dict[str, Any]) -> str:
         steps=None if begun.is_file() else wanted.get("steps"),
         device=wanted.get("device", "auto"),
         validate=wanted.get("validate", True),
+        initial="" if begun.is_file() else wanted.get("initial", ""),
+        split=split,
     )
     run_recipe(arguments)
     if arguments.validate and wanted.get("compare", True):
@@ -38,18 +46,19 @@ def _evaluate_bundled(folder: Path, arguments: RunArguments) -> None:
     """Score the bundled model on the same cases, once; a run is not lost when that fails."""
     from FlareSegmentLib.bundle import bundled_model
 
-    from .dataset import read_dataset
     from .evaluation import evaluate_bundle
 
     output = folder / BUNDLED
     if (output / "evaluation.json").is_file():
         return
     dataset = read_dataset(arguments.data)
+    if arguments.split is not None:
+        dataset = with_split(dataset, arguments.split)
     if not dataset.validation:
         return
     try:
         model = bundled_model()
-        evaluate_bundle(model, dataset.validation, output, arguments.device, None, dataset.values)
+        evaluate_bundle(model, dataset.validation, output, arguments.device, values=dataset.values)
     except FlareError as error:
         logger.warning("The bundled model was not compared: %s", error)
 

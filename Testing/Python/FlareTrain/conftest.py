@@ -41,10 +41,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def module(slicer_host: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: F811
+def module(slicer_host: Any, home: Path) -> Any:  # noqa: F811
     """The loaded module, and FlareSegment, whose worker is not started by itself."""
     segment = slicer_host.load_module(ROOT / "FlareSegment/FlareSegment.py")
-    monkeypatch.setattr(segment.python, "workerPython", lambda: sys.executable)
     loaded = slicer_host.load_module(ROOT / "FlareTrain/FlareTrain.py")
     yield loaded
     segment.python.FlareSegmentLogic.stopWorker()

@@ -63,9 +63,10 @@ def finished(host: Any, folder: Path) -> None:
 
 
 def test_a_corrected_segmentation_ends_in_a_new_model_that_segments(
-    panel: Any, python: Any, slicer_host: Any, raw_dataset: Path, bundled: Path, recipe: Path
+    panel: Any, slicer_host: Any, raw_dataset: Path, bundled: Path, recipe: Path
 ) -> None:
     import FlareSegment
+    from FlareTrainSlicer.case_staging import segmentTargets
 
     shutil.rmtree(raw_dataset / "pseudo")
     for name in ("case_1", "case_2"):
@@ -77,11 +78,11 @@ def test_a_corrected_segmentation_ends_in_a_new_model_that_segments(
     train, segment = panel.logic, FlareSegment.FlareSegmentLogic()
 
     # Segment with the bundled model, correct the liver.
-    scan, volume = python.addVolume(raw_dataset / "imagesTr" / "case_3_0000.nii.gz", "patient")
+    volume, _none = train.loadCase(raw_dataset, "case_3")
     segmentation = segment.process(volume, device="cpu")
-    truth = np.zeros(scan.array.shape, np.uint8)
+    truth = np.zeros(slicer.util.arrayFromVolume(volume).shape, np.uint8)
     truth[8:14, 10:20, 8:16] = 1
-    liver = python.segmentTargets(segmentation).get("liver") or (
+    liver = segmentTargets(segmentation).get("liver") or (
         segmentation.GetSegmentation().AddEmptySegment("liver", "Liver")
     )
     slicer.util.updateSegmentBinaryLabelmapFromArray(truth, segmentation, liver, volume)
@@ -110,15 +111,20 @@ def test_a_corrected_segmentation_ends_in_a_new_model_that_segments(
     finished(slicer_host, run)
     assert run_folder.progress(run).step == 5
     panel.ui.dataPathLineEdit.currentPath = str(raw_dataset)
+    slicer_host.process_events(until=lambda: not panel.busy, timeout=60)
     assert panel.ui.runComboBox.currentText == "mine"
     assert panel.ui.scoreTable.rowCount == 14
     assert panel.ui.worstTable.item(0, 0).text() == "held_out"
 
     # The new model is chosen in FlareSegment, and segments.
+    panel.ui.modelNameLineEdit.text = "my model"
+    panel.ui.modelDescriptionLineEdit.text = "Made from four patients."
     panel.ui.installButton.click()
-    folder = train.installedAt(run)
+    slicer_host.process_events(until=lambda: not panel.busy, timeout=60)
+    folder = train.installedAt(run, name="my model")
+    assert read_choice(folder).info["facts"]["description"] == "Made from four patients."
     assert folder in [choice.folder for choice in available_models()]
     assert segment.getParameterNode().modelFolder == str(folder)
     assert slicer.util.selectedModule() == "FlareSegment"
     result = segment.process(volume, device="cpu", model=folder)
-    assert segment.reportOf(result)["model"] == "tiny 1"
+    assert segment.reportOf(result)["model"] == "my model 1"

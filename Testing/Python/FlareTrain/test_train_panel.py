@@ -23,9 +23,15 @@ slicer = pytest.importorskip("slicer")
 USER_ROLE = 256
 
 
-def choose(panel: Any, data: Path) -> None:
-    """Choose a dataset folder, as the user does."""
+def choose(panel: Any, host: Any, data: Path) -> None:
+    """Choose a dataset folder, as the user does, and wait until it is listed."""
     panel.ui.dataPathLineEdit.currentPath = str(data)
+    settle(panel, host)
+
+
+def settle(panel: Any, host: Any) -> None:
+    """Run the window until nothing short is on its way any more."""
+    host.process_events(until=lambda: not panel.busy, timeout=60)
 
 
 def texts(table: Any) -> list[list[str]]:
@@ -49,6 +55,7 @@ def wait_for(panel: Any, host: Any, folder: Path) -> None:
     """Run the window until a task has ended and the panel has seen it."""
     host.process_events(until=lambda: not task_folder.status(folder).state.alive, timeout=90)
     panel.refreshTasks()
+    settle(panel, host)
 
 
 def a_run(data: Path, state: str, message: str = "") -> Path:
@@ -69,18 +76,30 @@ def a_run(data: Path, state: str, message: str = "") -> Path:
     return run
 
 
+def label_array(segmentation: Any, volume: Any) -> np.ndarray:
+    """Target ids (k, j, i) of all segments, tumor last."""
+    from FlareSegmentLib.labels import targets
+
+    result = np.zeros(slicer.util.arrayFromVolume(volume).shape, np.uint8)
+    for target in targets():
+        if segmentation.GetSegmentation().GetSegment(target.key) is not None:
+            mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, target.key, volume)
+            result[mask > 0] = target.id
+    return result
+
+
 # --- states --------------------------------------------------------------------------------------
 
 
-def test_nothing_chosen(panel: Any) -> None:
+def test_nothing_chosen(panel: Any, slicer_host: Any) -> None:
     ui = panel.ui
     assert ui.datasetNoteLabel.text == "Choose the folder of a dataset, or make a new one."
     for name in ("check", "addCase", "refine", "accept", "start", "stop", "resume", "install"):
         assert not getattr(ui, f"{name}Button").enabled, name
 
 
-def test_a_dataset_shows_its_cases(panel: Any, raw_dataset: Path) -> None:
-    choose(panel, raw_dataset)
+def test_a_dataset_shows_its_cases(panel: Any, slicer_host: Any, raw_dataset: Path) -> None:
+    choose(panel, slicer_host, raw_dataset)
     rows = texts(panel.ui.caseTable)
     assert rows[0] == ["case_0", "training", "all organs and tumor", "", "a, b, c"]
     assert rows[2][2] == "liver, spleen"
@@ -90,16 +109,18 @@ def test_a_dataset_shows_its_cases(panel: Any, raw_dataset: Path) -> None:
     assert panel.ui.minutesSpinBox.text == "none"
 
 
-def test_a_folder_that_is_no_dataset_says_so(panel: Any, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_dataset_says_so(panel: Any, slicer_host: Any, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    choose(panel, tmp_path / "empty")
+    choose(panel, slicer_host, tmp_path / "empty")
     assert "is no dataset" in panel.ui.datasetNoteLabel.text
     assert not panel.ui.startButton.enabled
 
 
-def test_a_damaged_dataset_says_what_is_wrong(panel: Any, raw_dataset: Path) -> None:
+def test_a_damaged_dataset_says_what_is_wrong(
+    panel: Any, slicer_host: Any, raw_dataset: Path
+) -> None:
     (raw_dataset / "annotated.json").write_text('{"case_0": {"annotated": [77]}}')
-    choose(panel, raw_dataset)
+    choose(panel, slicer_host, raw_dataset)
     assert "lists 77, which is no target id" in panel.ui.datasetNoteLabel.text
     assert not panel.ui.startButton.enabled
 
@@ -107,7 +128,7 @@ def test_a_damaged_dataset_says_what_is_wrong(panel: Any, raw_dataset: Path) -> 
 def test_check_finds_problems_in_a_process(panel: Any, slicer_host: Any, raw_dataset: Path) -> None:
     double = raw_dataset / "imagesTr" / "twin_0000.nii.gz"
     double.write_bytes((raw_dataset / "imagesTr" / "case_0_0000.nii.gz").read_bytes())
-    choose(panel, raw_dataset)
+    choose(panel, slicer_host, raw_dataset)
     panel.ui.checkButton.click()
     assert panel.ui.datasetNoteLabel.text == "Reading the dataset..."
     wait_for(panel, slicer_host, raw_dataset / "check")
@@ -118,9 +139,9 @@ def test_check_finds_problems_in_a_process(panel: Any, slicer_host: Any, raw_dat
     assert "same as that of case_0" in panel.ui.caseTable.item(row, 0).toolTip()
 
 
-def test_a_run_stopped_a_run_failed(panel: Any, raw_dataset: Path) -> None:
+def test_a_run_stopped_a_run_failed(panel: Any, slicer_host: Any, raw_dataset: Path) -> None:
     run = a_run(raw_dataset, "stopped", "Stopped; everything done so far is saved.")
-    choose(panel, raw_dataset)
+    choose(panel, slicer_host, raw_dataset)
     ui = panel.ui
     assert ui.runStatusLabel.text == "Stopped. network: step 40 of 100"
     assert ui.progressBar.value == 400
@@ -132,24 +153,32 @@ def test_a_run_stopped_a_run_failed(panel: Any, raw_dataset: Path) -> None:
     assert ui.runStatusLabel.text.startswith("Failed. The disk is full.")
 
 
-def test_curves_are_plots_of_losses_and_of_each_structure(panel: Any, raw_dataset: Path) -> None:
+def test_curves_are_plots_of_losses_and_of_each_structure(
+    panel: Any, slicer_host: Any, raw_dataset: Path
+) -> None:
     run = a_run(raw_dataset, "stopped")
-    choose(panel, raw_dataset)
-    panel.ui.plotButton.click()
+    choose(panel, slicer_host, raw_dataset)
+    panel.ui.lossPlotButton.click()
+    settle(panel, slicer_host)
+    panel.ui.dscPlotButton.click()
+    settle(panel, slicer_host)
     loss, dsc = slicer.util.getNodesByClass("vtkMRMLPlotChartNode")
     assert loss.GetNumberOfPlotSeriesNodes() == 1
     table = loss.GetNthPlotSeriesNode(0).GetTableNode()
     assert slicer.util.arrayFromTableColumn(table, "value") == pytest.approx([2.6, 2.2])
     names = [dsc.GetNthPlotSeriesNode(n).GetName() for n in range(2)]
-    assert names == ["liver", "spleen"]
+    assert names == ["Liver", "Spleen"]
     with (run / "network" / "fit" / "log.jsonl").open("a") as log:
         log.write(json.dumps({"step": 60, "seconds_per_step": 2.0, "loss": 1.5}) + "\n")
     panel.refreshTasks()
+    settle(panel, slicer_host)
     assert slicer.util.arrayFromTableColumn(table, "value") == pytest.approx([2.6, 2.2, 1.5])
     assert len(slicer.util.getNodesByClass("vtkMRMLPlotChartNode")) == 2
 
 
-def test_scores_stand_beside_those_of_the_bundled_model(panel: Any, raw_dataset: Path) -> None:
+def test_scores_stand_beside_those_of_the_bundled_model(
+    panel: Any, slicer_host: Any, raw_dataset: Path
+) -> None:
     run = a_run(raw_dataset, "finished", "The model is ready.")
     (run / "bundle").mkdir()
     (run / "bundle" / "model.json").write_text('{"name": "tiny"}')
@@ -162,7 +191,7 @@ def test_scores_stand_beside_those_of_the_bundled_model(panel: Any, raw_dataset:
         ]
         content = {"targets": targets, "cases": cases}
         (run / folder / "evaluation.json").write_text(json.dumps(content))
-    choose(panel, raw_dataset)
+    choose(panel, slicer_host, raw_dataset)
     assert texts(panel.ui.scoreTable) == [["Liver", "2", "0.750", "0.500", "0.375", "0.250"]]
     assert [row[0] for row in texts(panel.ui.worstTable)] == ["bad", "good"]
     assert panel.ui.installButton.enabled
@@ -172,14 +201,16 @@ def test_scores_stand_beside_those_of_the_bundled_model(panel: Any, raw_dataset:
 # --- cases ---------------------------------------------------------------------------------------
 
 
-def test_a_case_is_loaded_with_its_labels(panel: Any, raw_dataset: Path) -> None:
-    choose(panel, raw_dataset)
-    panel.onCaseDoubleClicked(2, 0)
+def test_a_case_is_loaded_with_its_labels(panel: Any, slicer_host: Any, raw_dataset: Path) -> None:
+    choose(panel, slicer_host, raw_dataset)
+    panel.dataset.onDoubleClicked(2, 0)
+    assert panel.ui.datasetNoteLabel.text == "Reading case_2..."
+    settle(panel, slicer_host)
+    assert panel.ui.datasetNoteLabel.text == "case_2 is in the scene."
     volume = slicer.util.getNode("case_2")
     segmentation = slicer.util.getNode("case_2 annotated")
     expected, _ = read_label_map(raw_dataset / "labelsTr" / "case_2.nii.gz")
-    _scan, array = panel.logic.caseArrays(volume, segmentation)
-    assert np.array_equal(array, expected)
+    assert np.array_equal(label_array(segmentation, volume), expected)
     assert np.array_equal(
         slicer.util.arrayFromVolume(volume),
         read_volume(raw_dataset / "imagesTr" / "case_2_0000.nii.gz").array,
@@ -190,13 +221,14 @@ def test_a_segmentation_becomes_a_case_with_what_was_annotated(
     panel: Any, slicer_host: Any, raw_dataset: Path, add_patient: Any
 ) -> None:
     volume, segmentation, labels = add_patient()
-    choose(panel, raw_dataset)
+    choose(panel, slicer_host, raw_dataset)
     ui = panel.ui
     ui.caseVolumeSelector.setCurrentNode(volume)
     ui.caseSegmentationSelector.setCurrentNode(segmentation)
     ui.caseNameLineEdit.text = "new_one"
     check(ui.annotatedList, ("liver", "gallbladder"))
     ui.addCaseButton.click()
+    settle(panel, slicer_host)
     wait_for(panel, slicer_host, raw_dataset / "added" / "new_one")
     assert ui.addNoteLabel.text == "Added new_one."
     case = next(c for c in read_dataset(raw_dataset).cases if c.name == "new_one")
@@ -213,7 +245,7 @@ def test_an_existing_case_is_replaced_only_after_a_question(
 ) -> None:
     volume, segmentation, _labels = add_patient()
     slicer_host.main_window()
-    choose(panel, raw_dataset)
+    choose(panel, slicer_host, raw_dataset)
     panel.ui.caseVolumeSelector.setCurrentNode(volume)
     panel.ui.caseSegmentationSelector.setCurrentNode(segmentation)
     panel.ui.caseNameLineEdit.text = "case_0"
@@ -222,11 +254,12 @@ def test_an_existing_case_is_replaced_only_after_a_question(
     before = path.read_bytes()
     slicer_host.testing_enabled = False
     slicer_host.answer_next_dialog("Cancel")
-    panel.onAddCaseButton()
+    panel.dataset.onAddCase()
     assert path.read_bytes() == before
     assert not (raw_dataset / "added").exists()
     slicer_host.answer_next_dialog("OK")
-    panel.onAddCaseButton()
+    panel.dataset.onAddCase()
+    settle(panel, slicer_host)
     wait_for(panel, slicer_host, raw_dataset / "added" / "case_0")
     assert path.read_bytes() != before
     assert (raw_dataset / "replaced" / "1" / "labelsTr" / "case_0.nii.gz").read_bytes() == before
@@ -244,9 +277,9 @@ def test_the_worklist_shows_the_least_agreed_case_first_and_heeds_people(
     worse = raw_dataset / "pseudo" / "b" / "case_3.nii.gz"
     array, affine = read_label_map(worse)
     write_label_map(worse, np.roll(array, 6, axis=2).astype(np.uint8), affine, targets())
-    choose(panel, raw_dataset)
+    choose(panel, slicer_host, raw_dataset)
     check(panel.ui.sourceList, ("source:a", "source:b"))
-    panel.chooseRecipe("p1")
+    panel.training.chooseRecipe("p1")
     panel.ui.refineButton.click()
     assert panel.ui.refineButton.text == "Stop"
     wait_for(panel, slicer_host, raw_dataset / "refinement")
@@ -260,9 +293,15 @@ def test_the_worklist_shows_the_least_agreed_case_first_and_heeds_people(
     panel.ui.refineButton.click()
     wait_for(panel, slicer_host, raw_dataset / "refinement")
     assert texts(panel.ui.worklistTable)[0][3:] == ["pseudo organs", "you"]
-    panel.onWorklistDoubleClicked(0, 0)
-    overlay = slicer.util.arrayFromVolume(slicer.util.getNode("case_3 disagreement"))
+    panel.refinement.onDoubleClicked(0, 0)
+    settle(panel, slicer_host)
+    overlay = slicer.util.arrayFromSegmentBinaryLabelmap(
+        slicer.util.getNode("case_3 disagreement"),
+        "disagreement",
+        slicer.util.getFirstNodeByClassByName("vtkMRMLScalarVolumeNode", "case_3"),
+    )
     assert np.array_equal(overlay == 1, array != np.roll(array, 6, axis=2))
+    assert slicer.util.getNode("case_3 a").GetSegmentation().GetNumberOfSegments() == 14
 
 
 # --- training ------------------------------------------------------------------------------------
@@ -275,11 +314,12 @@ def test_a_run_that_cannot_fit_is_warned_of(
     grid = {"spacing": [0.01, 0.01, 0.01]}
     recipe.write_text(json.dumps({"name": "fine", "network": {"grid": grid}}))
     slicer_host.main_window()
-    choose(panel, raw_dataset)
-    panel.chooseRecipe(str(recipe))
+    choose(panel, slicer_host, raw_dataset)
+    panel.training.chooseRecipe(str(recipe))
     slicer_host.testing_enabled = False
     slicer_host.answer_next_dialog("Cancel")
-    panel.onStartButton()
+    panel.training.onStart()
+    settle(panel, slicer_host)
     assert "GB of memory" in slicer_host.dialogs_shown[-1]
     assert run_folder.list_runs(raw_dataset) == []
 
@@ -287,7 +327,7 @@ def test_a_run_that_cannot_fit_is_warned_of(
 def test_opening_the_module_finds_a_run_that_is_alive(
     panel: Any, slicer_host: Any, raw_dataset: Path
 ) -> None:
-    choose(panel, raw_dataset)
+    choose(panel, slicer_host, raw_dataset)
     run = a_run(raw_dataset, "stopped")
     import os
 
@@ -296,6 +336,7 @@ def test_opening_the_module_finds_a_run_that_is_alive(
     write_json(run / "process.json", {**process, "started": time.time()})
     panel.exit()
     panel.enter()
+    settle(panel, slicer_host)
     ui = panel.ui
     assert ui.runComboBox.currentText == run.name
     assert ui.runStatusLabel.text == "network: step 40 of 100, 2 min left"
@@ -325,12 +366,13 @@ def test_start_stop_and_resume(
     }
     recipe = tmp_path / "long.json"
     recipe.write_text(json.dumps({"name": "long", "network": network}))
-    choose(panel, raw_dataset)
+    choose(panel, slicer_host, raw_dataset)
     ui = panel.ui
-    panel.chooseRecipe(str(recipe))
+    panel.training.chooseRecipe(str(recipe))
     check(ui.sourceList, ("source:a",))
     ui.runNameLineEdit.text = "first"
     ui.startButton.click()
+    settle(panel, slicer_host)
     (run,) = run_folder.list_runs(raw_dataset)
     assert ui.runComboBox.currentText == "first"
     assert ui.runStatusLabel.text == "Preparing the data..."
@@ -362,12 +404,12 @@ def test_a_model_that_has_not_labeled_yet_is_not_silently_left_out(
     model.mkdir(parents=True)
     (model / "model.json").write_text('{"name": "mine"}')
     slicer_host.main_window()
-    choose(panel, raw_dataset)
+    choose(panel, slicer_host, raw_dataset)
     check(panel.ui.sourceList, (f"model:{model}",))
     slicer_host.testing_enabled = False
     slicer_host.answer_next_dialog("OK")
     # Shown to the user, and passed on to Slicer's log.
     with pytest.raises(InputError):
-        panel.onStartButton()
+        panel.training.onStart()
     assert "have not been labeled with mine yet" in slicer_host.dialogs_shown[-1]
     assert run_folder.list_runs(raw_dataset) == []

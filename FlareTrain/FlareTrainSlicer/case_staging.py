@@ -1,0 +1,155 @@
+"""A scan and its segments from the scene, written in steps for the process that makes a case."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from FlareSegmentLib import labels
+from FlareSegmentLib.errors import InputError, OutputError
+from FlareSegmentLib.exchange import ArrayWriter
+from FlareSegmentSlicer.shared.target_tag import targetOf
+from FlareSegmentSlicer.shared.volume_nodes import ijkToRas
+from FlareTrainLib.add_case import SCAN, NewCase, StagedLayer, check_name, staged_arguments
+
+_SLAB_BYTES = 2 * 2**20
+
+
+def stagingSteps(
+    folder: Path, data: Path, case: NewCase, volume, segmentation
+) -> Generator[None, None, dict[str, Any]]:
+    """Write what is needed into `folder`; the arguments of the task "add".
+
+    Raises
+    ------
+    InputError
+        When the name or the nodes cannot be used, or they were changed meanwhile.
+    OutputError
+        When the folder cannot be written.
+    """
+    check_name(data, case)
+    found = _checkedSegments(case, volume, segmentation)
+    before = _changeTimes(volume, segmentation)
+    layers: list[StagedLayer] = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield from _write(folder / SCAN, slicer.util.arrayFromVolume(volume))
+        files: dict[str, str] = {}
+        for target in labels.targets():
+            if target.key in found:
+                layer = yield from _layerSteps(
+                    folder, files, volume, segmentation, found[target.key]
+                )
+                file, extent, value = layer
+                layers.append(StagedLayer(file, extent, value, target.id))
+    except OSError as error:
+        raise OutputError(
+            _("{folder} cannot be written ({reason}). Make room, and try again.").format(
+                folder=folder, reason=error.strerror or error
+            )
+        ) from error
+    if _changeTimes(volume, segmentation) != before:
+        raise InputError(_("Scan or segmentation were changed while they were read. Try again."))
+    return staged_arguments(data, case, ijkToRas(volume), layers)
+
+
+def segmentTargets(segmentation) -> dict[str, str]:
+    """Give the segment of each target: by FlareSegment's mark, identifier or name."""
+    container, found = segmentation.GetSegmentation(), {}
+    known = {target.name.lower(): target.key for target in labels.targets()}
+    known |= {target.key: target.key for target in labels.targets()}
+    for number in range(container.GetNumberOfSegments()):
+        segmentId = container.GetNthSegmentID(number)
+        segment = container.GetSegment(segmentId)
+        words = (targetOf(segment), segmentId.lower(), segment.GetName().lower())
+        key = next((known[word] for word in words if word in known), None)
+        if key is not None:
+            found.setdefault(key, segmentId)
+    return found
+
+
+def _checkedSegments(case: NewCase, volume, segmentation) -> dict[str, str]:
+    """Give the segments that are structures, or say why this cannot be a case."""
+    if not case.annotated:
+        raise InputError(
+            _("Check at least one structure that was annotated: what a person drew or corrected.")
+        )
+    if volume.GetImageData() is None or volume.GetImageData().GetNumberOfPoints() == 0:
+        raise InputError(_("{name} is empty. Choose a CT volume.").format(name=volume.GetName()))
+    if segmentation.GetTransformNodeID() != volume.GetTransformNodeID():
+        raise InputError(
+            _("Volume and segmentation are under different transforms. Put both under one.")
+        )
+    found = segmentTargets(segmentation)
+    if not found:
+        raise InputError(
+            _(
+                "None of the segments has the name of a structure. Name them like FLARE Abdomen "
+                "Segmentation does: Liver, Right kidney, ..."
+            )
+        )
+    return found
+
+
+def _write(path: Path, array: np.ndarray) -> Generator[None, None, None]:
+    writer = ArrayWriter(path, array, _SLAB_BYTES)
+    try:
+        while not writer.done:
+            writer.step()
+            yield
+    finally:
+        writer.close()
+
+
+def _layerSteps(
+    folder: Path, files: dict[str, str], volume, segmentation, segmentId: str
+) -> Generator[None, None, tuple[str, tuple, int]]:
+    """Write the image of a segment, once for all that share it: file, extent (k, j, i), value.
+
+    A segment that was drawn on the scan lies on its grid, and its voxels are written as they are.
+    Any other is brought there by Slicer first, which cannot be cut into steps.
+    """
+    segment = segmentation.GetSegmentation().GetSegment(segmentId)
+    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    image = segment.GetRepresentation(name)
+    if image is not None and image.GetNumberOfPoints() == 0:
+        return "", ((0, 0),) * 3, 1
+    if image is None or not _onGrid(image, volume):
+        files[segmentId] = f"segment_{len(files)}.npy"
+        mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segmentId, volume)
+        yield
+        yield from _write(folder / files[segmentId], mask)
+        return files[segmentId], tuple((0, n) for n in mask.shape), 1
+    i0, i1, j0, j1, k0, k1 = image.GetExtent()
+    extent = ((k0, k1 + 1), (j0, j1 + 1), (i0, i1 + 1))
+    known = image.GetAddressAsString("vtkImageData")
+    if known not in files:
+        files[known] = f"segment_{len(files)}.npy"
+        scalars = vtk.util.numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())
+        array = scalars.reshape([end - first for first, end in extent])
+        yield from _write(folder / files[known], array)
+    return files[known], extent, segment.GetLabelValue()
+
+
+def _onGrid(image, volume) -> bool:
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    return np.allclose(slicer.util.arrayFromVTKMatrix(matrix), ijkToRas(volume), atol=1e-6)
+
+
+def _changeTimes(volume, segmentation) -> tuple:
+    """Give what grows when scan or segments are changed."""
+    container = segmentation.GetSegmentation()
+    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    images = [
+        container.GetNthSegment(number).GetRepresentation(name)
+        for number in range(container.GetNumberOfSegments())
+    ]
+    times = [image.GetMTime() for image in images if image is not None]
+    return volume.GetImageData().GetMTime(), tuple(times)

@@ -1,0 +1,198 @@
+"""The panel's section Dataset: the cases, what is wrong with them, and new ones from the scene."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from FlareSegmentLib import labels
+from FlareSegmentLib.errors import FlareError
+from FlareSegmentSlicer.shared.check_list import addCheckItem, checkedKeys
+from FlareTrainLib.add_case import NewCase, case_exists, make_dataset, target_ids_of
+from FlareTrainLib.case_split import move_case
+from FlareTrainLib.case_table import Listing, read_listing
+from FlareTrainLib.task_folder import TaskState
+
+from .jobs import Job, Steps
+from .tables import fillSteps, prepareLongTable
+
+CHECK, ADDED = "check", "added"
+"""Folders of tasks in a dataset."""
+
+
+class DatasetSection:
+    """Lists the cases of the chosen folder; whatever has to be read is read by a process."""
+
+    def __init__(self, panel) -> None:
+        self.panel = panel
+        self.listing = Listing()
+        self.adding: Path | None = None
+        self._job: Job | None = None
+        self._steps: Steps | None = None
+        self._staging: Steps | None = None
+        ui = panel.ui
+        titles = [_("Case"), _("For"), _("Annotated"), _("Findings"), _("Sources")]
+        prepareLongTable(ui.caseTable, titles)
+        for target in labels.targets():
+            addCheckItem(ui.annotatedList, target.name, target.key)
+        ui.newDatasetButton.connect("clicked(bool)", self.onNew)
+        ui.checkButton.connect("clicked(bool)", self.onCheck)
+        ui.addCaseButton.connect("clicked(bool)", self.onAddCase)
+        ui.toTrainingButton.connect("clicked(bool)", self.onToTraining)
+        ui.toValidationButton.connect("clicked(bool)", self.onToValidation)
+        ui.caseTable.connect("cellDoubleClicked(int,int)", self.onDoubleClicked)
+        ui.caseTable.connect("itemSelectionChanged()", self.updateButtons)
+
+    @property
+    def busy(self) -> bool:
+        """Whether the table is about to change."""
+        work = (self._job, self._steps, self._staging)
+        return any(part is not None and part.running for part in work)
+
+    def cancel(self) -> None:
+        """Leave everything that is still to come undone."""
+        for part in (self._job, self._steps, self._staging):
+            if part is not None:
+                part.cancel()
+
+    # --- the table ---------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """List the cases anew."""
+        data = self.panel.data()
+        for part in (self._job, self._steps):
+            if part is not None:
+                part.cancel()
+        if data is None:
+            note = _("Choose the folder of a dataset, or make a new one.")
+            self._show(Listing((), (note,)))
+            return
+        arguments = {"data": str(data.resolve()), "checked": str((data / CHECK).resolve())}
+        try:
+            self._job = Job("list", arguments, self._onListed, self._onNotListed)
+        except FlareError as error:
+            self._onNotListed(error)
+
+    def _onListed(self, folder: Path, _message: str) -> None:
+        self._show(read_listing(folder))
+
+    def _onNotListed(self, error: FlareError) -> None:
+        self._show(Listing((), (str(error),)))
+
+    def _show(self, listing: Listing) -> None:
+        parts = {"training": _("training"), "validation": _("validation")}
+        rows = [
+            (
+                row.name,
+                parts[row.part],
+                row.annotated,
+                str(len(row.findings) or ""),
+                ", ".join(row.sources),
+            )
+            for row in listing.rows
+        ]
+        tips = [" ".join(row.findings) for row in listing.rows]
+        self.listing = listing
+        if not self.panel.isAlive(CHECK):
+            self.panel.ui.datasetNoteLabel.text = " ".join(listing.notes)
+        self._steps = Steps(
+            fillSteps(self.panel.ui.caseTable, rows, tips), self._onShown, self._onNotListed
+        )
+
+    def _onShown(self, _nothing) -> None:
+        self.panel.updateGUI()
+
+    def updateButtons(self) -> None:
+        """Bring the buttons in line with what can be done."""
+        panel, ui = self.panel, self.panel.ui
+        data, node = panel.data(), panel.parameterNode
+        ui.checkButton.enabled = data is not None and (data / "imagesTr").is_dir()
+        adding = self.adding is not None and panel.stateOf(self.adding).alive
+        adding = adding or (self._staging is not None and self._staging.running)
+        scene = node is not None and node.caseVolume and node.caseSegmentation
+        ui.addCaseButton.enabled = bool(data and scene and not adding)
+        row = ui.caseTable.currentRow()
+        part = self.listing.rows[row].part if 0 <= row < len(self.listing.rows) else ""
+        ui.toTrainingButton.enabled = part == "validation"
+        ui.toValidationButton.enabled = part == "training"
+
+    # --- what the user does ------------------------------------------------------------------
+
+    def onNew(self, _checked: bool = False) -> None:
+        """Ask for a folder and make it a dataset."""
+        panel = self.panel
+        folder = qt.QFileDialog.getExistingDirectory(panel.parent, _("Folder of the new dataset"))
+        if not folder:
+            return
+        with slicer.util.tryWithErrorDisplay(_("The dataset was not made.")):
+            make_dataset(Path(folder))
+        panel.parameterNode.data = Path(folder)
+        panel.refreshAll()
+
+    def onCheck(self, _checked: bool = False) -> None:
+        """Let a process read everything."""
+        with slicer.util.tryWithErrorDisplay(_("The check did not start.")):
+            self.panel.logic.startCheck(self.panel.data())
+        self.panel.refreshTasks()
+
+    def onToTraining(self, _checked: bool = False) -> None:
+        """Train on the selected case from now on."""
+        self._move("training")
+
+    def onToValidation(self, _checked: bool = False) -> None:
+        """Judge by the selected case from now on."""
+        self._move("validation")
+
+    def _move(self, part: str) -> None:
+        row = self.listing.rows[self.panel.ui.caseTable.currentRow()]
+        if part == "validation" and row.annotated == "nothing":
+            text = _("Nothing is annotated in {case}: it cannot judge a model.")
+            self.panel.ui.datasetNoteLabel.text = text.format(case=row.name)
+            return
+        with slicer.util.tryWithErrorDisplay(_("The case was not moved.")):
+            move_case(self.panel.data(), row.name, part)
+        self.refresh()
+
+    def onDoubleClicked(self, row: int, _column: int) -> None:
+        """Load a case with its labels."""
+        if 0 <= row < len(self.listing.rows):
+            self.panel.loadCase(self.listing.rows[row].name, self.panel.ui.datasetNoteLabel)
+
+    def onAddCase(self, _checked: bool = False) -> None:
+        """Make the chosen volume and segmentation a case, after asking when it exists."""
+        panel, ui, node, data = self.panel, self.panel.ui, self.panel.parameterNode, None
+        data = panel.data()
+        name = ui.caseNameLineEdit.text.strip()
+        replace = False
+        if name and case_exists(data, name):
+            replace = slicer.util.confirmOkCancelDisplay(
+                _(
+                    "There is a case {name} already. Replace it? Its files are kept in the folder "
+                    "'replaced' of the dataset."
+                ).format(name=name),
+                windowTitle=_("Replace the case?"),
+            )
+            if not replace:
+                return
+        case = NewCase(name, target_ids_of(checkedKeys(ui.annotatedList)), replace)
+        ui.addNoteLabel.text = _("Reading the segments...")
+        steps = panel.logic.addCaseSteps(data, case, node.caseVolume, node.caseSegmentation)
+        self._staging = Steps(steps, self._onStaged, self._onNotStaged)
+        self.updateButtons()
+
+    def _onStaged(self, folder: Path) -> None:
+        self.adding = folder
+        self.panel.refreshTasks()
+
+    def _onNotStaged(self, error: FlareError) -> None:
+        self.panel.ui.addNoteLabel.text = str(error)
+        self.panel.showError(_("The case was not added."), error)
+        self.panel.updateGUI()
+
+    def onTaskEnded(self, folder: Path, state: TaskState) -> None:
+        """Look at what a process has done."""
+        if state is TaskState.FINISHED or folder.name == CHECK:
+            self.refresh()

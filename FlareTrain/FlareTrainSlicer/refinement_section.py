@@ -1,0 +1,190 @@
+"""The panel's section Refinement: who labels, how far they agree, and what people decided."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from FlareSegmentLib import model_choice
+from FlareSegmentLib.errors import FlareError
+from FlareSegmentSlicer.shared.check_list import addCheckItem, allKeys, checkedKeys
+from FlareSegmentSlicer.shared.installation import ensureInstalled
+from FlareTrainLib import task_folder
+from FlareTrainLib.case_choices import write_choice
+from FlareTrainLib.refinement_task import REFINEMENT, WorklistRow, worklist
+
+from .jobs import Job, Steps
+from .tables import fillSteps, number, prepareLongTable
+
+
+class RefinementSection:
+    """Shows the worklist, what should be looked at first, first."""
+
+    def __init__(self, panel) -> None:
+        self.panel = panel
+        self.rows: list[WorklistRow] = []
+        self._steps: Steps | None = None
+        self._job: Job | None = None
+        ui = panel.ui
+        titles = [_("Case"), _("Agreement"), _("Doubt"), _("Used"), _("By")]
+        prepareLongTable(ui.worklistTable, titles)
+        ui.addSourceButton.connect("clicked(bool)", self.onAddSource)
+        ui.refineButton.connect("clicked(bool)", self.onRefine)
+        for button, choice in (
+            (ui.acceptButton, "accepted"), (ui.rejectButton, "rejected"), (ui.ruleButton, None)
+        ):  # fmt: skip
+            button.connect("clicked(bool)", partial(self.onChoice, choice))
+        ui.worklistTable.connect("cellDoubleClicked(int,int)", self.onDoubleClicked)
+        ui.worklistTable.connect("itemSelectionChanged()", self.updateButtons)
+        ui.sourceList.connect("itemChanged(QListWidgetItem*)", self.onSourceChanged)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is about to change."""
+        return any(part is not None and part.running for part in (self._job, self._steps))
+
+    def cancel(self) -> None:
+        """Leave everything that is still to come undone."""
+        for part in (self._job, self._steps):
+            if part is not None:
+                part.cancel()
+
+    def refresh(self) -> None:
+        """List what should be looked at first."""
+        data = self.panel.data()
+        try:
+            self.rows = worklist(data / REFINEMENT) if data else []
+        except FlareError as error:
+            self.rows, self.panel.ui.refinementNoteLabel.text = [], str(error)
+        by = {"accepted": _("you"), "rejected": _("you"), "": _("rule")}
+        texts = [
+            (
+                row.case,
+                number(row.agreement),
+                number(row.organ_uncertainty),
+                row.use,
+                by[row.choice],
+            )
+            for row in self.rows
+        ]
+        if self._steps is not None:
+            self._steps.cancel()
+        table, tips = self.panel.ui.worklistTable, [row.reason for row in self.rows]
+        self._steps = Steps(fillSteps(table, texts, tips), self._onShown, self._onNotAdded)
+
+    def _onShown(self, _nothing) -> None:
+        self.panel.updateGUI()
+
+    def fillSources(self) -> None:
+        """List models to label with, and the sources that are in the dataset."""
+        widget, data = self.panel.ui.sourceList, self.panel.data()
+        checked = set(checkedKeys(widget))
+        known = set(allKeys(widget))
+        widget.blockSignals(True)
+        widget.clear()
+        folders = (data / "pseudo").glob("*") if data else ()
+        sources = sorted(path.name for path in folders if path.is_dir())
+        for name in sources:
+            key = f"source:{name}"
+            text = _("{name} (label maps in the dataset)").format(name=name)
+            addCheckItem(widget, text, key, key in checked or key not in known)
+        for choice in model_choice.available_models() if data else []:
+            if choice.name not in sources:
+                key = f"model:{choice.folder}"
+                text = _("Label with {name}").format(name=choice.name)
+                addCheckItem(widget, text, key, key in checked)
+        widget.blockSignals(False)
+
+    def chosenSources(self) -> tuple[dict[str, Path], list[str]]:
+        """Give the checked models by name, and the checked sources that are in the dataset."""
+        keys = [key.split(":", 1) for key in checkedKeys(self.panel.ui.sourceList)]
+        folders = [Path(text) for kind, text in keys if kind == "model"]
+        models = {model_choice.read_choice(folder).name: folder for folder in folders}
+        return models, [text for kind, text in keys if kind == "source"]
+
+    def updateButtons(self) -> None:
+        """Bring the buttons in line with what can be done."""
+        panel, ui = self.panel, self.panel.ui
+        some = bool(panel.dataset.listing.rows)
+        copying = self._job is not None and self._job.running
+        ui.addSourceButton.enabled = some and not copying
+        refining = panel.isAlive(REFINEMENT)
+        ui.refineButton.text = _("Stop") if refining else _("Refine")
+        ui.refineButton.enabled = refining or (some and bool(checkedKeys(ui.sourceList)))
+        row = ui.worklistTable.currentRow()
+        choosable = 0 <= row < len(self.rows) and self.rows[row].kind != "full"
+        for button in (ui.acceptButton, ui.rejectButton, ui.ruleButton):
+            button.enabled = choosable and bool(self.rows[row].sources)
+
+    # --- what the user does ------------------------------------------------------------------
+
+    def onSourceChanged(self, _item=None) -> None:
+        """Heed a check mark."""
+        self.panel.updateGUI()
+
+    def onAddSource(self, _checked: bool = False) -> None:
+        """Ask for a folder of label maps and let a process copy it into the dataset."""
+        panel = self.panel
+        folder = qt.QFileDialog.getExistingDirectory(panel.parent, _("Folder of label maps"))
+        if not folder:
+            return
+        panel.ui.refinementNoteLabel.text = _("Copying the label maps...")
+        with slicer.util.tryWithErrorDisplay(_("The source was not added.")):
+            arguments = {"data": str(panel.data().resolve()), "source": folder}
+            self._job = Job("source", arguments, self._onAdded, self._onNotAdded)
+        self.updateButtons()
+
+    def _onAdded(self, _folder: Path, message: str) -> None:
+        self.panel.ui.refinementNoteLabel.text = message
+        self.fillSources()
+        self.panel.dataset.refresh()
+
+    def _onNotAdded(self, error: FlareError) -> None:
+        self.panel.ui.refinementNoteLabel.text = str(error)
+        self.panel.showError(_("The source was not added."), error)
+        self.panel.updateGUI()
+
+    def onRefine(self, _checked: bool = False) -> None:
+        """Let a process label and compare, or stop it."""
+        panel, data = self.panel, self.panel.data()
+        with slicer.util.tryWithErrorDisplay(_("The refinement did not start.")):
+            if task_folder.status(data / REFINEMENT).state.alive:
+                task_folder.stop(data / REFINEMENT)
+                return
+            models, sources = self.chosenSources()
+            if models:
+                ensureInstalled()
+            device = panel.parameterNode.device.value
+            panel.logic.startRefinement(data, models, sources, panel.training.recipe(), device)
+        panel.refreshTasks()
+
+    def onChoice(self, choice: str | None, _checked: bool = False) -> None:
+        """Take a person's decision about the selected case."""
+        row = self.rows[self.panel.ui.worklistTable.currentRow()]
+        with slicer.util.tryWithErrorDisplay(_("The choice was not kept.")):
+            write_choice(self.panel.data(), row.case, choice)
+            text = {
+                "accepted": _("{case} will be used with its pseudo-labels."),
+                "rejected": _("The pseudo-labels of {case} will not be used."),
+                None: _("{case} is left to the rules."),
+            }[choice]
+            self.panel.ui.refinementNoteLabel.text = (
+                text.format(case=row.case)
+                + " "
+                + _("Click Refine to see the effect; trainings that start from now on heed it.")
+            )
+
+    def onDoubleClicked(self, row: int, _column: int) -> None:
+        """Load a case, and where its sources differ."""
+        label = self.panel.ui.refinementNoteLabel
+        self.panel.loadCase(self.rows[row].case, label, disagreement=True)
+
+    def onTaskEnded(self) -> None:
+        """Look at what a process has done."""
+        self.fillSources()
+        self.refresh()
+        self.panel.dataset.refresh()
