@@ -117,6 +117,14 @@ def validation_folder(chosen: Options) -> Path:
     return folder
 
 
+def training_folder(chosen: Options) -> Path:
+    """Give the folder with ``ct`` and ``pseudo``, or say that it is missing."""
+    folder = chosen.shared / "data"
+    if not (folder / "ct").is_dir():
+        raise MissingInputError("Not measured: data/ct is not here (--shared).")
+    return folder
+
+
 def validation_cases(chosen: Options) -> list[str]:
     """Give the names of the chosen scans that have labels."""
     folder = validation_folder(chosen)

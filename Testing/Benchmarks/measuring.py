@@ -58,7 +58,7 @@ class ScriptFailedError(RuntimeError):
 def measure(script: str, *arguments: str | Path) -> Measurement:
     """Run a script of this folder once; the last line it prints is its report in JSON."""
     command = [sys.executable, str(Path(__file__).parent / script), *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": _python_path(), "PYTHONUTF8": "1"}
+    environment = os.environ | {"PYTHONPATH": python_path(), "PYTHONUTF8": "1"}
     with tempfile.TemporaryFile() as errors:
         start = time.perf_counter()
         process = subprocess.Popen(
@@ -113,7 +113,7 @@ def machine() -> str:
     return "; ".join(words)
 
 
-def _python_path() -> str:
+def python_path() -> str:
     folders = [str(ROOT / "FlareSegment"), str(ROOT / "FlareTrain")]
     return os.pathsep.join(folders + [p for p in [os.environ.get("PYTHONPATH")] if p])
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from measuring import ROOT  # noqa: F401  (sets the import path)
@@ -22,15 +23,21 @@ def main() -> None:
     command.add_argument("output", type=Path)
     command.add_argument("--device", default="cpu")
     command.add_argument("--precision", default="auto")
+    command.add_argument(
+        "--bare", action="store_true", help="the whole scan, without localiser and clean-up"
+    )
     arguments = command.parse_args()
 
     from FlareSegmentLib.bundle import ModelBundle
     from FlareSegmentLib.labels import targets
+    from FlareSegmentLib.localiser import LocaliserSettings
     from FlareSegmentLib.reading import read_volume
     from FlareSegmentLib.segmenter import InferenceSettings, Segmenter
     from FlareSegmentLib.writing import write_label_map
 
     settings = InferenceSettings(precision=arguments.precision)
+    if arguments.bare:
+        settings = replace(settings, localiser=LocaliserSettings(enabled=False), cleanup=None)
     segmenter = Segmenter(ModelBundle.load(arguments.model), arguments.device, settings)
     ready = time.perf_counter()
     volume = read_volume(arguments.scan)

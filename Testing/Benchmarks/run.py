@@ -1,6 +1,6 @@
 """Measure everything and write RESULTS.md.
 
-make bench                                   everything, about an hour on 2 cores
+make bench                                   everything, about 25 minutes on 2 cores
 make bench BENCH_ARGS="--only startup"       one part; the others keep their figures
 make bench BENCH_ARGS="--runs 1 --slices 20 40 --peer-slices 20 --in-plane 128
                        --results rehearsal.md"   a rehearsal in minutes
@@ -15,15 +15,23 @@ from pathlib import Path
 
 import accuracy
 import inputs
+import negatives
 import networks
 import peers
+import robustness
 import scaling
+import sources
 import startup
+import tumor
 from inputs import MissingInputError, Options
 from measuring import ScriptFailedError, machine
 
 PARTS = {
     "accuracy": ("Real scans, beside a FLARE 2025 entry", accuracy.section),
+    "sources": ("Beside the networks whose labels it learned from", sources.section),
+    "robustness": ("The same scans with other slices, axes, brightness, noise", robustness.section),
+    "negatives": ("Where nothing is to be found, and left and right", negatives.section),
+    "tumor": ("Tumors", tumor.section),
     "peers": ("Beside nnU-Net's predictor with the same weights", peers.section),
     "scaling": ("Volumes of 55 to 1000 slices, and the floor", scaling.section),
     "startup": ("Start-up", startup.section),
