@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .errors import BundleError
+from .instance_norm import instance_norm_leaky_relu, suits
 from .nnunet_small import PlainUNet, PlainUNetSettings
 from .segresnet import TextSegResNet, TextSegResNetSettings
 from .two_stage import ResidualUNet, ResidualUNetSettings
@@ -56,8 +57,21 @@ class ConvolutionBlock(nn.Sequential):
             nn.Conv3d(inputs, outputs, kernel, stride, (k, j, i), bias=False),
             # One group per channel is instance normalisation, but with a channels-last kernel.
             nn.GroupNorm(outputs, outputs),
-            nn.LeakyReLU(0.01, inplace=True),
+            nn.LeakyReLU(SLOPE, inplace=True),
         )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features of `x`."""
+        convolution, norm, activation = self
+        x = convolution(x)
+        if self.training and isinstance(norm, nn.GroupNorm) and suits(x):
+            return instance_norm_leaky_relu(x, norm.weight, norm.bias, SLOPE, norm.eps)
+        y: Tensor = activation(norm(x))
+        return y
+
+
+SLOPE = 0.01
+"""Slope of the leaky ReLU below zero."""
 
 
 def _level(
@@ -139,6 +153,14 @@ def depth_to_space(x: Tensor, stride: Sequence[int]) -> Tensor:
     batch, channels, k, j, i = x.shape
     x = x.reshape(batch, channels // (a * b * d), a, b, d, k, j, i)
     return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(batch, -1, k * a, j * b, i * d)
+
+
+def space_to_depth(x: Tensor, stride: Sequence[int]) -> Tensor:
+    """Gather sub-voxels: (b, k*a, j*b, i*d) -> (b, a*b*d, k*j*i), in the order of the head."""
+    a, b, d = stride
+    batch, k, j, i = x.shape
+    x = x.reshape(batch, k // a, a, j // b, b, i // d, d)
+    return x.permute(0, 2, 4, 6, 1, 3, 5).reshape(batch, a * b * d, -1)
 
 
 def _tuples(value: Any) -> Any:

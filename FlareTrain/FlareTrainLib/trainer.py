@@ -13,12 +13,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from FlareSegmentLib.devices import choose_precision
 from FlareSegmentLib.errors import FlareError, InputError
-from FlareSegmentLib.network import build_network
+from FlareSegmentLib.network import SubvoxelUNet, build_network, space_to_depth
 
 from . import training_log
 from .checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
 from .losses import Annotation, build_loss, loss_at
 from .losses.deep_supervision import deeply_supervised
+from .losses.softmax import Marginal
 from .optimizers import build_optimizer, rate_factor
 from .processes import Processes
 from .sampling import Batch, CropSampler
@@ -73,6 +74,9 @@ class Trainer:
             words = load_text_embeddings(settings.text_embeddings or SHIPPED, settings.targets)
             self.network.head.set_embeddings(torch.from_numpy(words))  # type: ignore[union-attr, operator]
         self.network.to(self.device)
+        if self.device.type == "cpu" and isinstance(self.network, SubvoxelUNet):
+            # The layout of PyTorch's fast bfloat16 convolutions.
+            self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.model: nn.Module = self.network
         if processes.count > 1:
             if fit.batch % processes.count:
@@ -139,18 +143,7 @@ class Trainer:
         rate = self.learning_rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        mixed = self.precision != torch.float32
-        with torch.autocast(self.device.type, self.precision, enabled=mixed):
-            outputs = self.model(batch.image)
-        tumor = self.settings.targets.index(TUMOR) + 1 if TUMOR in self.settings.targets else None
-        steps = self.settings.fit.steps
-        terms = deeply_supervised(
-            loss_at(self.loss, self.step / max(1, steps - 1)),
-            outputs,
-            batch.labels,
-            Annotation(batch.known, tumor),
-            self.settings.fit.coarsest,
-        )
+        terms = self._terms(batch)
         loss = torch.stack(list(terms.values())).sum()
         if not bool(torch.isfinite(loss)):
             raise Diverged
@@ -166,6 +159,34 @@ class Trainer:
         self._update_average()
         self.step += 1
         return {name: term.detach() for name, term in terms.items()}
+
+    def _terms(self, batch: Batch) -> dict[str, Tensor]:
+        """Terms of the loss of a batch."""
+        targets, fit = self.settings.targets, self.settings.fit
+        tumor = targets.index(TUMOR) + 1 if TUMOR in targets else None
+        annotation = Annotation(batch.known, tumor)
+        loss = loss_at(self.loss, self.step / max(1, fit.steps - 1))
+        autocast = torch.autocast(
+            self.device.type, self.precision, enabled=self.precision != torch.float32
+        )
+        network = self.network
+        # On a GPU its many small steps would be slow, and DistributedDataParallel sees only what
+        # goes through the model's own call.
+        alone = self.device.type == "cpu" and self.processes.count == 1
+        if (
+            alone
+            and isinstance(network, SubvoxelUNet)
+            and isinstance(loss, Marginal)
+            and loss.fusible
+        ):
+            image = batch.image.contiguous(memory_format=torch.channels_last_3d)
+            with autocast:
+                features = network.features(image)
+            labels = space_to_depth(batch.labels, network.settings.stem_stride)
+            return loss.of_features(features, network.head, labels, annotation)
+        with autocast:
+            outputs = self.model(batch.image)
+        return deeply_supervised(loss, outputs, batch.labels, annotation, fit.coarsest)
 
     def _update_average(self) -> None:
         decay = min(self.settings.fit.average, (1 + self.step) / (10 + self.step))

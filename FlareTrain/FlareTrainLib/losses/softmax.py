@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from FlareSegmentLib.errors import InputError
 
 from ..packing import IGNORE
 from .annotation import SMOOTH, Annotation, over_processes, usable_labels
+from .fused import LossSums, Merging, fused_sums
 
 MERGES = ("logsumexp", "max")
 
@@ -95,8 +96,8 @@ class _SoftmaxLoss:
         flat = target.flatten()
         zeros = picked.new_zeros(channels)
         overlap = zeros.index_add(0, flat, picked.exp() * weight)
-        sums = log_p.exp().flatten(2) @ known.to(log_p.dtype).flatten(1)[..., None]
-        predicted = (sums[..., 0] * silent).sum(0)
+        sizes = log_p.exp().flatten(2) @ known.to(log_p.dtype).flatten(1)[..., None]
+        predicted = (sizes[..., 0] * silent).sum(0)
         if hidden is not None:
             # Else moving probability from an organ to the tumor in it would raise the Dice.
             predicted = predicted.index_add(0, flat, hidden.flatten() * weight)
@@ -108,8 +109,13 @@ class _SoftmaxLoss:
         cost = -picked
         if self.focal:
             cost = cost * (1 - picked.exp()) ** self.focal
-        cost_sum, weight_sum, overlap, predicted, labelled = over_processes(
-            [(cost * weight).sum(), weight.sum(), overlap, predicted, labelled]
+        sums = LossSums((cost * weight).sum(), weight.sum(), overlap, predicted, labelled)
+        return self.ratios(sums, annotation)
+
+    def ratios(self, sums: LossSums, annotation: Annotation) -> dict[str, Tensor]:
+        """Cross-entropy and batch Dice from the sums of this process's part of the batch."""
+        cost, weight, overlap, predicted, labelled = over_processes(
+            [sums.cost, sums.weight, sums.overlap, sums.predicted, sums.labelled]
         )
         dice = (2 * overlap + self.smooth) / (predicted + labelled + self.smooth)
         share = (labelled > 0).to(dice.dtype)
@@ -117,7 +123,7 @@ class _SoftmaxLoss:
         if annotation.tumor is not None:
             share[annotation.tumor] *= self.tumor_weight
         dice_loss = ((1 - dice) * share).sum() / share.sum().clamp(min=1e-12)
-        return {"cross_entropy": cost_sum / weight_sum.clamp(min=1), "dice": dice_loss}
+        return {"cross_entropy": cost / weight.clamp(min=1), "dice": dice_loss}
 
     def _channel_weights(self, channels: int, annotation: Annotation) -> Tensor | None:
         """Weights of the cross-entropy by channel; None when all are one."""
@@ -181,10 +187,7 @@ class MergeMaxCeDice(_SoftmaxLoss):
 
     def __call__(self, logits: Tensor, labels: Tensor, annotation: Annotation) -> dict[str, Tensor]:
         """Terms "cross_entropy", "dice" (one minus Dice) and, if weighted, "exclusion"."""
-        if self.paper_exact and annotation.tumor is not None:
-            known = annotation.known.clone()
-            known[:, annotation.tumor - 1] = True
-            annotation = Annotation(known, annotation.tumor)
+        annotation = self._seen(annotation)
         organs = annotation.unknown_organs()
         x = logits.float()
         labels = _join_background(labels, annotation)
@@ -199,6 +202,14 @@ class MergeMaxCeDice(_SoftmaxLoss):
         if self.exclusion:
             terms["exclusion"] = self.exclusion * _exclusion(x, labels, organs, self.smooth)
         return terms
+
+    def _seen(self, annotation: Annotation) -> Annotation:
+        """Give the annotation as this loss takes it."""
+        if not self.paper_exact or annotation.tumor is None:
+            return annotation
+        known = annotation.known.clone()
+        known[:, annotation.tumor - 1] = True
+        return Annotation(known, annotation.tumor)
 
     def _merged(self, logits: Tensor, organs: list[int]) -> Tensor:
         """Logits (channels, k, j, i) with the organs' in the background's channel."""
@@ -216,6 +227,38 @@ class Marginal(MergeMaxCeDice):
     """Marginal cross-entropy and batch Dice (Shi et al. 2021)."""
 
     merge: str = "logsumexp"
+
+    @property
+    def fusible(self) -> bool:
+        """Whether `of_features` can take the place of a call."""
+        return self.merge == "logsumexp" and not self.focal and not self.exclusion
+
+    def of_features(
+        self, features: Tensor, head: nn.Conv3d, labels: Tensor, annotation: Annotation
+    ) -> dict[str, Tensor]:
+        """Give what a call gives for the head's logits, without making them.
+
+        Parameters
+        ----------
+        features
+            (batch, features, k, j, i).
+        head
+            1x1x1 convolution to channels * sub-voxels.
+        labels
+            (batch, sub-voxels, k * j * i).
+        """
+        annotation = self._seen(annotation)
+        labels = _join_background(labels, annotation)
+        channels = annotation.known.shape[1] + 1
+        weights = self._channel_weights(channels, annotation)
+        if weights is None:
+            weights = torch.ones(channels)
+        unknown = annotation.tumor_unknown.tolist()
+        merging = [
+            Merging(tuple(organs), annotation.tumor if tumor else None)
+            for organs, tumor in zip(annotation.unknown_organs(), unknown, strict=True)
+        ]
+        return self.ratios(fused_sums(features, head, labels, weights, merging), annotation)
 
 
 def _join_background(labels: Tensor, annotation: Annotation) -> Tensor:

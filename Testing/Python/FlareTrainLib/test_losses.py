@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from FlareSegmentLib.errors import InputError
+from FlareSegmentLib.network import depth_to_space, space_to_depth
 from FlareTrainLib.losses import LOSSES, Annotation, activation, build_loss, loss_at
 from FlareTrainLib.losses.deep_supervision import coarser, deeply_supervised, level_weights
+from FlareTrainLib.losses.softmax import Marginal
 from FlareTrainLib.packing import IGNORE
 
 TARGETS = 4
@@ -360,3 +362,37 @@ def test_a_loss_without_class_weights_stays_what_it_is() -> None:
     for name in (*SIGMOID, *SOFTMAX):
         loss = build_loss(name, {})
         assert loss_at(loss, 0.7) is loss
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+@pytest.mark.parametrize("known", CASES.values(), ids=CASES)
+def test_fused_loss_equals_the_plain_one(known: list[list[bool]], layout: Any) -> None:
+    torch.manual_seed(3)
+    stride = (2, 1, 2)
+    _, labels, annotation = batch("marginal", known)
+    labels = labels.repeat_interleave(2, 1).repeat_interleave(2, 3).roll(1, 2)
+    loss = Marginal(class_weights=[0.5, 1, 2, 3, 4], tumor_weight=2.0)
+    features = torch.randn(3, 6, labels.shape[1] // 2, labels.shape[2], labels.shape[3] // 2)
+    features = features.to(memory_format=layout).requires_grad_()
+    head = torch.nn.Conv3d(6, (TARGETS + 1) * 4, 1)
+    results = []
+    for fused in (True, False):
+        features.grad = None
+        head.zero_grad()
+        if fused:
+            terms = loss.of_features(features, head, space_to_depth(labels, stride), annotation)
+        else:
+            terms = loss(depth_to_space(head(features), stride), labels, annotation)
+        sum(terms.values()).backward()  # type: ignore[union-attr]
+        gradients = (features.grad, head.weight.grad, head.bias.grad)
+        results.append([*terms.values(), *(g.clone() for g in gradients if g is not None)])
+    assert len(results[0]) == 5
+    for ours, plain in zip(*results, strict=True):
+        assert float(plain.abs().max()) > 1e-6
+        torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-6)
+
+
+def test_only_the_exact_marginal_loss_is_fused() -> None:
+    assert Marginal().fusible
+    for other in (Marginal(merge="max"), Marginal(focal=2.0), Marginal(exclusion=0.5)):
+        assert not other.fusible
