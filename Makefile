@@ -1,6 +1,7 @@
 # make demo    segment a phantom, or your scan: make demo INPUT=scan.nii.gz OUTPUT=folder
 # make test    run the tests
 # make venv    only make .venv (the other targets make it when it is missing)
+# make study   compare the recipes with equal budget and write FlareTrain/STUDY.md; goes on where it was
 # make lint, make bench, make screenshots, make train
 
 PYTHON ?= python3
@@ -10,7 +11,8 @@ SEED   ?= 1
 DATA    ?= ../shared/data
 RUN     ?= runs/base
 MINUTES ?= 120
-export PYTHON INPUT OUTPUT SEED DATA RUN MINUTES TRAIN_ARGS
+STUDY_RUN ?= runs/study
+export PYTHON INPUT OUTPUT SEED DATA RUN MINUTES TRAIN_ARGS STUDY_RUN STUDY_ARGS
 
 # Relative, so that a checkout in a folder with spaces in its path works.
 VENV_PYTHON = .venv/bin/python
@@ -21,7 +23,7 @@ STAMP = .venv/complete
 export PYTHONPATH := $(CURDIR)/FlareSegment:$(CURDIR)/FlareTrain
 export PYTHONUTF8 := 1
 
-.PHONY: help venv demo test lint format bench screenshots train
+.PHONY: help venv demo test lint format bench screenshots train study
 .DEFAULT_GOAL := help
 
 help:
@@ -54,3 +56,7 @@ screenshots: venv
 
 train: venv
 	@$(VENV_PYTHON) -m FlareTrainLib base --data "$$DATA" --run "$$RUN" --minutes "$$MINUTES" $$TRAIN_ARGS
+
+study: venv
+	@$(VENV_PYTHON) -m FlareTrainLib study --data "$$DATA" --out "$$STUDY_RUN" \
+		--page FlareTrain/STUDY.md $$STUDY_ARGS

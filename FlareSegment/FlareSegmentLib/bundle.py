@@ -11,7 +11,7 @@ import json
 import pickle
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,40 @@ class NetworkEntry:
     fixed_size: tuple[int, ...] = ()
 
 
+UPSAMPLINGS = ("logits", "labels")
+
+
+@dataclass(frozen=True)
+class BundleInference:
+    """How a model wants to be run, where that differs from the engine's way.
+
+    Everyone who runs the bundle gets what its training was validated with.
+
+    Attributes
+    ----------
+    step
+        Distance of neighbouring windows as a share of the window.
+    upsampling
+        "logits" (exact), or "labels" (P1's fast inference).
+    largest_only
+        Keep only the largest component of every organ (P2, P4); tumors are exempt.
+    window_filter
+        Leave out rows of windows whose middle holds no organ (P3).
+    """
+
+    step: float = 0.75
+    upsampling: str = "logits"
+    largest_only: bool = False
+    window_filter: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.step <= 1:
+            raise ValueError(f"step is {self.step}, but must be above 0 and at most 1")
+        if self.upsampling not in UPSAMPLINGS:
+            known = " or ".join(UPSAMPLINGS)
+            raise ValueError(f"upsampling is '{self.upsampling}', but must be {known}")
+
+
 @dataclass(frozen=True)
 class ModelInfo:
     """Content of `model.json`.
@@ -93,6 +127,8 @@ class ModelInfo:
         The coarse network that finds the region of interest, or None.
     facts
         Everything for people: training data with licences, licence of the weights, scores.
+    inference
+        How the model wants to be run.
     """
 
     name: str
@@ -102,6 +138,7 @@ class ModelInfo:
     network: NetworkEntry
     localiser: NetworkEntry | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    inference: BundleInference = BundleInference()
 
     @property
     def target_ids(self) -> tuple[int, ...]:
@@ -245,9 +282,7 @@ def save_bundle(
         localiser = info.localiser
         if localiser is not None and localiser_weights is not None:
             localiser = _write_weights(folder, localiser, localiser_weights, half)
-        info = ModelInfo(
-            info.name, info.version, info.targets, info.activation, network, localiser, info.facts
-        )
+        info = replace(info, network=network, localiser=localiser)
         temporary = folder / ".model.json.part"
         temporary.write_text(json.dumps(_info_to_json(info), indent=2) + "\n", encoding="utf-8")
         temporary.replace(folder / "model.json")
@@ -353,6 +388,7 @@ def _info_from_json(content: dict[str, Any]) -> ModelInfo:
         network=_entry_from_json(content["network"]),
         localiser=None if localiser is None else _entry_from_json(localiser),
         facts=dict(content.get("facts", {})),
+        inference=BundleInference(**content.get("inference", {})),
     )
 
 
@@ -371,5 +407,6 @@ def _info_to_json(info: ModelInfo) -> dict[str, Any]:
         "activation": info.activation,
         "network": _entry_to_json(info.network),
         "localiser": None if info.localiser is None else _entry_to_json(info.localiser),
+        "inference": asdict(info.inference),
         "facts": info.facts,
     }

@@ -61,11 +61,18 @@ def write_phantom(
         ) from error
     volume, labels = make_phantom(settings)
     write_label_map(label, np.ascontiguousarray(labels), volume.affine, targets())
-    _write_scan(scan, volume)
+    write_scan(scan, volume)
     return scan, label
 
 
-def _write_scan(path: Path, volume: Volume) -> None:
+def write_scan(path: Path, volume: Volume) -> None:
+    """Write a volume as NIfTI, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written.
+    """
     import SimpleITK as sitk
 
     image = sitk.GetImageFromArray(volume.array)

@@ -13,7 +13,7 @@ from torch.nn import functional
 from .bundle import NetworkEntry
 from .progress import Monitor
 from .resampling import grid_size
-from .windows import Size, plan_windows, round_up
+from .windows import FEWEST_VOXELS, Size, WindowPlan, plan_windows, round_up, row_probes
 
 
 @dataclass
@@ -92,6 +92,7 @@ class Predictor:
         foreground: np.ndarray | None,
         monitor: Monitor,
         count: WindowCount,
+        window_filter: bool = False,
     ) -> Tensor:
         """Blended logits on the image's grid.
 
@@ -105,6 +106,8 @@ class Predictor:
             Distance of neighbouring windows as a share of the window.
         foreground
             (k, j, i) bool; windows without any are taken for background. None: all are computed.
+        window_filter
+            Take rows of windows whose middle holds no organ for background (P3).
 
         Returns
         -------
@@ -129,13 +132,17 @@ class Predictor:
         weight = k[:, None, None] * j[:, None] * i
         total: Tensor | None = None
         mass = torch.zeros(padded)
-        for number, box in enumerate(plan.boxes):
-            monitor.step("network", 0.95 * number / len(plan.boxes))
-            if foreground is not None and not foreground[box].any():
+        rows = _Rows(plan, window_filter)
+        for done, number in enumerate(rows.order):
+            box = plan.boxes[number]
+            monitor.step("network", 0.95 * done / len(plan.boxes))
+            outside = foreground is not None and not foreground[box].any()
+            if outside or rows.is_empty(number):
                 count.skipped += 1
                 continue
             logits = self.forward(image[box]).cpu()
             count.computed += 1
+            rows.saw(number, logits)
             if total is None:
                 total = torch.zeros((logits.shape[0], *padded))
             total[(slice(None), *box)].addcmul_(logits, weight)
@@ -147,3 +154,34 @@ class Predictor:
         # Where every window was skipped the localiser saw background only.
         total[0][empty] = 1.0
         return total[:, : size[0], : size[1], : size[2]]
+
+
+class _Rows:
+    """P3's window filter: what the first windows of each row held."""
+
+    def __init__(self, plan: WindowPlan, enabled: bool) -> None:
+        self.order = list(range(len(plan.boxes)))
+        self._row = [0] * len(plan.boxes)
+        self._probes: frozenset[int] = frozenset()
+        self._voxels: list[int] = []
+        probes = row_probes(plan) if enabled else ()
+        if not probes:
+            return
+        rows = plan.rows()
+        self._voxels = [0] * len(rows)
+        for place, row in enumerate(rows):
+            for number in row:
+                self._row[number] = place
+        self._probes = frozenset(row[probe] for row in rows for probe in probes)
+        self.order.sort(key=lambda n: (self._row[n], n not in self._probes, n))
+
+    def is_empty(self, number: int) -> bool:
+        """Whether the probed windows of this window's row held next to nothing."""
+        if not self._probes or number in self._probes:
+            return False
+        return self._voxels[self._row[number]] < FEWEST_VOXELS
+
+    def saw(self, number: int, logits: Tensor) -> None:
+        """Take note of a window's logits."""
+        if number in self._probes:
+            self._voxels[self._row[number]] += int((logits.argmax(0) > 0).sum())

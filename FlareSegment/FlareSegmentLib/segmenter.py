@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from . import __version__
-from .bundle import ModelBundle
+from .bundle import BundleInference, ModelBundle
 from .checking import check_ct
 from .cleanup import CleanupSettings, stray_voxels
 from .devices import choose_device, choose_precision, is_out_of_memory
@@ -62,6 +62,8 @@ class InferenceSettings:
         "auto", "float32", "bfloat16" or "float16".
     upsampling
         "logits" (exact), or "labels" (P1: threshold, then resample; about 4 points of DSC worse).
+    window_filter
+        Leave out rows of windows whose middle holds no organ (P3); see `windows.row_probes`.
     localiser, cleanup
         Settings of these stages; `cleanup` None switches it off.
     """
@@ -70,8 +72,19 @@ class InferenceSettings:
     patch: tuple[int, ...] = ()
     precision: str = "auto"
     upsampling: str = "logits"
+    window_filter: bool = False
     localiser: LocaliserSettings = field(default_factory=LocaliserSettings)
     cleanup: CleanupSettings | None = field(default_factory=CleanupSettings)
+
+    @classmethod
+    def of(cls, wanted: BundleInference) -> InferenceSettings:
+        """Give the settings that a bundle asks for."""
+        return cls(
+            step=wanted.step,
+            upsampling=wanted.upsampling,
+            window_filter=wanted.window_filter,
+            cleanup=CleanupSettings(largest_only=wanted.largest_only),
+        )
 
 
 class Segmenter:
@@ -84,7 +97,7 @@ class Segmenter:
     device
         "auto", "cpu" or "cuda".
     settings
-        How to run it.
+        How to run it; None for the way the bundle asks for.
 
     Raises
     ------
@@ -96,10 +109,10 @@ class Segmenter:
         self,
         bundle: ModelBundle,
         device: str = "auto",
-        settings: InferenceSettings = InferenceSettings(),
+        settings: InferenceSettings | None = None,
     ) -> None:
         self.bundle = bundle
-        self.settings = settings
+        self.settings = settings or InferenceSettings.of(bundle.info.inference)
         self.device, self._device_note = choose_device(device)
         self._place_networks()
 
@@ -309,7 +322,13 @@ class _Run:
                 foreground = organs_on_grid(coarse.organs, box, scan.array.shape, size, spacing)
             patch = self.settings.patch or predictor.entry.patch
             logits = predictor.predict(
-                image, patch, self.settings.step, foreground, self.monitor, self.count
+                image,
+                patch,
+                self.settings.step,
+                foreground,
+                self.monitor,
+                self.count,
+                self.settings.window_filter,
             )
             del image
             winner = self._clean_up(logits, float(np.prod(spacing)) / 1000)

@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_fit,
         _add_evaluate,
         _add_export,
+        _add_study,
         _add_recipes,
     )
     for add in adders:
@@ -233,6 +234,15 @@ def _add_export(commands: Any) -> argparse.ArgumentParser:
     return parser
 
 
+def _add_study(commands: Any) -> argparse.ArgumentParser:
+    from .study_cli import add_arguments
+
+    text = "Compare recipes and ablations with equal budget; resumable; writes the tables."
+    parser = _command(commands, "study", text, _study)
+    add_arguments(parser)
+    return parser
+
+
 def _add_recipes(commands: Any) -> argparse.ArgumentParser:
     return _command(commands, "recipes", "List the recipes that come with FlareTrain.", _recipes)
 
@@ -332,7 +342,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     dataset = read_dataset(options.data)
     result = evaluate_bundle(
-        options.model, dataset.validation, options.output, options.device, None, dataset.values
+        options.model, dataset.validation, options.output, options.device, dataset.values
     )
     print(result.as_table())
     return 0
@@ -351,8 +361,19 @@ def _export(options: argparse.Namespace) -> int:
         localiser = TrainedNetwork(options.localiser, stage.grid, stage.patch)
     network = TrainedNetwork(options.run, recipe.network.grid, recipe.network.patch)
     facts = {"recipe": recipe.name, "about": recipe.about}
-    export_bundle(options.output, options.name, options.model_version, network, localiser, facts)
+    version, inference = options.model_version, recipe.inference
+    export_bundle(
+        options.output, options.name, version, network, localiser, facts, inference=inference
+    )
     print(options.output)
+    return 0
+
+
+def _study(options: argparse.Namespace) -> int:
+    from .study_cli import study
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    print(study(options))
     return 0
 
 

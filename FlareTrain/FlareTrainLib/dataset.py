@@ -234,7 +234,7 @@ def label_files(folder: Path) -> dict[str, Path]:
     """
     if not folder.is_dir():
         raise InputError(f"There is no folder of pseudo-labels {folder}. Check the path.")
-    return _by_case(folder, ("_seg",))
+    return _by_case(folder, "_seg")
 
 
 def check_trainable(dataset: Dataset) -> None:
@@ -264,14 +264,22 @@ def _sources(folder: Path) -> dict[str, Path]:
     return {path.name: path for path in sorted(pseudo.iterdir()) if path.is_dir()}
 
 
-def _by_case(folder: Path, endings: tuple[str, ...]) -> dict[str, Path]:
+def _by_case(folder: Path, first: str = "", others: tuple[str, ...] = ()) -> dict[str, Path]:
+    """Files by case; `first` and `others` are the endings of nnU-Net's channels."""
+    paths = [
+        path
+        for path in sorted(folder.iterdir())
+        if not path.name.startswith(".") and path.name.lower().endswith(SUFFIXES)
+    ]
+    stems = {case_name(path) for path in paths}
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or not path.name.lower().endswith(SUFFIXES):
-            continue
+    for path in paths:
         name = case_name(path)
-        for ending in endings:
-            name = name.removesuffix(ending)
+        for ending in others:
+            # Without a first channel beside it the number is the case's own: lidc_0001.
+            if name.endswith(ending) and name.removesuffix(ending) + first in stems:
+                name = name.removesuffix(ending) + first
+        name = name.removesuffix(first)
         if name in found:
             raise InputError(
                 f"Case {name} has two files in {folder}: {found[name].name} and {path.name}. "
@@ -282,8 +290,8 @@ def _by_case(folder: Path, endings: tuple[str, ...]) -> dict[str, Path]:
 
 
 def _cases(folder: Path, images: str, labels: str) -> list[DatasetCase]:
-    scans = _by_case(folder / images, ("_0000", "_0001", "_0002"))
-    maps = _by_case(folder / labels, ()) if (folder / labels).is_dir() else {}
+    scans = _by_case(folder / images, "_0000", ("_0001", "_0002"))
+    maps = _by_case(folder / labels) if (folder / labels).is_dir() else {}
     alone = sorted(maps.keys() - scans.keys())
     if alone:
         raise InputError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from FlareSegmentLib.errors import FlareError, InputError
 from FlareSegmentLib.evaluation import evaluate_folders
@@ -15,9 +14,6 @@ from FlareSegmentLib.reading import case_name, read_label_map, read_volume
 from FlareSegmentLib.writing import write_label_map
 
 from .dataset import DatasetCase, link, target_ids
-
-if TYPE_CHECKING:
-    from FlareSegmentLib.segmenter import InferenceSettings
 
 logger = logging.getLogger(__name__)
 
@@ -29,13 +25,12 @@ def predict_cases(
     cases: Mapping[str, Path],
     output: Path,
     device: str = "auto",
-    settings: InferenceSettings | None = None,
 ) -> list[Path]:
     """Segment scans into ``output/<case>_seg.nii.gz``; what is there is replaced."""
     from FlareSegmentLib.bundle import ModelBundle
-    from FlareSegmentLib.segmenter import InferenceSettings, Segmenter
+    from FlareSegmentLib.segmenter import Segmenter
 
-    segmenter = Segmenter(ModelBundle.load(bundle), device, settings or InferenceSettings())
+    segmenter = Segmenter(ModelBundle.load(bundle), device)
     output.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, scan in cases.items():
@@ -53,7 +48,6 @@ def evaluate_bundle(
     cases: Sequence[DatasetCase],
     output: Path,
     device: str = "auto",
-    settings: InferenceSettings | None = None,
     values: Mapping[int, int] | None = None,
 ) -> Evaluation:
     """Segment the validation cases with a bundle and score the result by FLARE's metrics.
@@ -81,7 +75,7 @@ def evaluate_bundle(
         folder.mkdir(parents=True, exist_ok=True)
         _remove_all_but({case.name for case in judged}, folder)
     try:
-        predict_cases(bundle, {c.name: c.scan for c in judged}, predictions, device, settings)
+        predict_cases(bundle, {c.name: c.scan for c in judged}, predictions, device)
         for case in judged:
             _place_reference(case, references, values)
         annotated = {case.name: sorted(case.known) for case in judged}

@@ -16,6 +16,7 @@ from FlareSegmentLib.errors import InputError
 from FlareSegmentLib.labels import target_by_id
 
 from .grid import PackSettings
+from .recipe import Inference
 from .training_settings import TrainingSettings, completed, settings_of_run
 
 
@@ -78,6 +79,7 @@ def export_bundle(
     localiser: TrainedNetwork | None = None,
     facts: Mapping[str, Any] | None = None,
     weights: Mapping[str, Tensor] | None = None,
+    inference: Inference = Inference(),
 ) -> ModelInfo:
     """Write the weights of a run, and of a localiser's run, as a bundle.
 
@@ -87,6 +89,8 @@ def export_bundle(
         For people: data, licenses, scores.
     weights
         Of the network, instead of those in its run: for validation while it trains.
+    inference
+        How the model is run; the bundle carries it.
 
     Raises
     ------
@@ -116,5 +120,6 @@ def export_bundle(
         network=network_entry(settings, "weights.pt", network.grid, network.patch),
         localiser=entry,
         facts={"steps": step, **(facts or {})},
+        inference=inference.for_bundle(),
     )
     return save_bundle(folder, info, weights, localiser_weights)

@@ -25,7 +25,7 @@ from .dataset import Dataset, check_trainable, read_dataset
 from .evaluation import evaluate_bundle, mean_score
 from .initial_weights import started_from
 from .pseudo_labels import JobRunner, label_scans
-from .recipe import NetworkStage, Recipe, Teacher, read_recipe
+from .recipe import Inference, NetworkStage, Recipe, Teacher, read_recipe
 from .refinement import RefinedCase, refine_dataset
 from .settings import read_json, settings_from_json, settings_to_json, write_json
 
@@ -254,8 +254,15 @@ class _Run:
             from .export import export_bundle
 
             folder = self.folder / "validation"
+            inference = self.recipe.inference
             export_bundle(
-                folder / BUNDLE, self.recipe.name, "0", trained, localiser, weights=weights
+                folder / BUNDLE,
+                self.recipe.name,
+                "0",
+                trained,
+                localiser,
+                weights=weights,
+                inference=inference,
             )
             means = self._evaluate(folder / BUNDLE, folder).target_means()
             return {key: mean["dsc"] for key, mean in means.items()}
@@ -268,7 +275,6 @@ class _Run:
             self.dataset.validation,
             output,
             self.arguments.device,
-            self.recipe.inference.settings(),
             self.dataset.values,
         )
 
@@ -279,10 +285,12 @@ class _Run:
         trained: TrainedNetwork,
         localiser: TrainedNetwork | None,
         facts: Mapping[str, Any] | None = None,
+        inference: Inference = Inference(),
     ) -> None:
         from .export import export_bundle
 
-        export_bundle(folder, name, self.recipe.version, trained, localiser, facts)
+        version = self.recipe.version
+        export_bundle(folder, name, version, trained, localiser, facts, inference=inference)
 
     def _keep_better(
         self,
@@ -298,7 +306,9 @@ class _Run:
             "training_cases": len(refined),
             "annotated_cases": sum(bool(case.annotated) for case in self.dataset.cases),
         }
-        self._export(latest / BUNDLE, self.recipe.name, trained, localiser, facts)
+        self._export(
+            latest / BUNDLE, self.recipe.name, trained, localiser, facts, self.recipe.inference
+        )
         if _same_weights(latest / BUNDLE, best):
             return
         score: dict[str, Any] = {"score": None}
@@ -306,7 +316,9 @@ class _Run:
             evaluation = self._evaluate(latest / BUNDLE, latest)
             score = {"score": mean_score(evaluation), **evaluation.summary()}
             facts["validation"] = evaluation.summary()
-            self._export(latest / BUNDLE, self.recipe.name, trained, localiser, facts)
+            self._export(
+                latest / BUNDLE, self.recipe.name, trained, localiser, facts, self.recipe.inference
+            )
             logger.info("validation: %s", score)
         before = read_json(best / SCORE)["score"] if (best / SCORE).exists() else None
         if before is not None and score["score"] is not None and score["score"] < before:

@@ -5,7 +5,7 @@ The papers' recipes and our best lie in ``Resources/Recipes``; any JSON file of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,7 +18,7 @@ from .train_resources import train_resources_folder
 from .training_settings import TrainingSettings
 
 if TYPE_CHECKING:
-    from FlareSegmentLib.segmenter import InferenceSettings
+    from FlareSegmentLib.bundle import BundleInference
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Teacher:
 
 @dataclass(frozen=True)
 class Inference:
-    """How validation runs the bundle; the defaults are those of flare-segment.
+    """How the model is run, in validation and by everyone who has the bundle, which carries it.
 
     Attributes
     ----------
@@ -78,19 +78,20 @@ class Inference:
         "logits", or "labels": P1's fast inference, about 4 points of DSC worse.
     largest_only
         Keep only the largest component of every organ (P2, P4); tumors are exempt.
+    window_filter
+        Leave out rows of windows whose middle holds no organ (P3).
     """
 
     step: float = 0.75
     upsampling: Literal["logits", "labels"] = "logits"
     largest_only: bool = False
+    window_filter: bool = False
 
-    def settings(self) -> InferenceSettings:
-        """Give the engine's settings."""
-        from FlareSegmentLib.cleanup import CleanupSettings
-        from FlareSegmentLib.segmenter import InferenceSettings
+    def for_bundle(self) -> BundleInference:
+        """Give the entry of ``model.json``."""
+        from FlareSegmentLib.bundle import BundleInference
 
-        cleanup = CleanupSettings(largest_only=self.largest_only)
-        return InferenceSettings(step=self.step, upsampling=self.upsampling, cleanup=cleanup)
+        return BundleInference(**asdict(self))
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class Recipe:
     network
         The network that segments.
     inference
-        How validation runs the model.
+        How the model is run.
     leg_minutes
         With a value, training pauses this often to validate, and the best bundle so far is kept;
         0 validates at the end.

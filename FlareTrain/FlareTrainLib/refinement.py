@@ -235,7 +235,14 @@ def _warn_of_too_few(sources: Sources, settings: RefineSettings) -> None:
         needed = 2
     if settings.uncertainty is not None or settings.labels == "majority":
         needed = 3
-    if len(sources.names) < needed:
+    trusts_one = settings.gate is not None and settings.gate.uncompared == "pass"
+    if needed == 2 and len(sources.names) == 1 and trusts_one:
+        logger.warning(
+            "There is one source of pseudo-labels only: the agreement gate has nothing to compare "
+            "and lets all cases pass (uncompared: pass). A second source, of another model, lets "
+            "it find the bad ones (flare-train pseudo)."
+        )
+    elif len(sources.names) < needed:
         logger.warning(
             "The recipe chooses pseudo-labels by comparing %d sources, but there %s only %d: most "
             "unlabeled scans will be left out. Label them with other models (flare-train pseudo) "

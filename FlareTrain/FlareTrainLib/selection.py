@@ -30,6 +30,9 @@ class GateSettings:
         "score" takes the best of those that pass, "name" the first by case id (the paper).
     between
         Names of the two sources; empty takes the first two.
+    uncompared
+        What happens to cases that a single source labeled, so that nothing can be compared:
+        "reject" (P1), or "pass", which trusts that source; both stand in the table of decisions.
     """
 
     least_agreement: float = 0.85
@@ -37,6 +40,7 @@ class GateSettings:
     most_unlabeled: int = 0
     rank: Literal["score", "name"] = "score"
     between: tuple[str, ...] = ()
+    uncompared: Literal["reject", "pass"] = "reject"
 
 
 @dataclass(frozen=True)
@@ -198,14 +202,7 @@ def _gate(
     passed = []
     for score in candidates:
         value = score.agreement
-        good = value is not None and value > gate.least_agreement
-        reason = (
-            "The two sources agree."
-            if good
-            else "A second source is missing."
-            if value is None
-            else "The two sources differ."
-        )
+        good, reason = _gate_one(score, gate)
         decisions.append(
             Decision(
                 score.case,
@@ -232,6 +229,18 @@ def _gate(
                 Decision(score.case, kind, "gate rank", "rejected", score.agreement, None, reason)
             )
     return kept
+
+
+def _gate_one(score: CaseScores, gate: GateSettings) -> tuple[bool, str]:
+    """Whether a case passes P1's gate, and why."""
+    if score.agreement is not None:
+        good = score.agreement > gate.least_agreement
+        return good, "The two sources agree." if good else "The two sources differ."
+    if len(score.sources) > 1:
+        return False, "A second source is missing, or neither found an organ."
+    if gate.uncompared == "pass":
+        return True, "There is one source only, which is trusted: nothing was compared."
+    return False, "A second source is missing."
 
 
 def _most_credible(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -242,3 +243,14 @@ def test_the_projects_own_data(shared_data: Path) -> None:
     assert known["lung1_002"] == {10, 14}
     assert known["crlm_1004"] == frozenset()
     assert {case.name for case in dataset.validation} >= {"ircad_01", "amos_0001_slab"}
+
+
+def test_numbers_of_cases_are_not_taken_for_channels(raw_dataset: Path, tmp_path: Path) -> None:
+    """FLARE's and LIDC's names end in numbers as nnU-Net's channels do."""
+    scan = raw_dataset / "imagesTr" / "case_0_0000.nii.gz"
+    folder = tmp_path / "numbered" / "imagesTr"
+    folder.mkdir(parents=True)
+    for name in ("lidc_0001_0000", "lidc_0002_0000", "flare_0001", "flare_0002", "plain_0000"):
+        shutil.copy(scan, folder / f"{name}.nii.gz")
+    found = [case.name for case in read_dataset(folder.parent).cases]
+    assert found == ["flare_0001", "flare_0002", "lidc_0001", "lidc_0002", "plain"]

@@ -248,3 +248,14 @@ def test_too_few_sources_for_a_choice_are_told(
     refined = refine_dataset(dataset, dataset.sources, settings, tmp_path)
     assert [case.name for case in refined] == ["case_0", "case_1", "case_2"]
     assert "comparing 2 sources, but there is only 1" in caplog.text
+
+
+def test_a_gate_that_trusts_a_single_source_says_so(
+    raw_dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = read_dataset(raw_dataset)
+    settings = RefineSettings(sources=("a",), gate=GateSettings(uncompared="pass"))
+    refined = refine_dataset(dataset, dataset.sources, settings, tmp_path)
+    assert [case.name for case in refined] == ["case_0", "case_1", "case_2", "case_3"]
+    assert "the agreement gate has nothing to compare" in caplog.text
+    assert "most unlabeled scans will be left out" not in caplog.text

@@ -49,6 +49,22 @@ def test_gate_takes_what_is_above_the_limit_and_says_why() -> None:
     assert gate["one source"].reason == "A second source is missing."
 
 
+def test_a_single_source_passes_the_gate_only_where_the_recipe_trusts_it() -> None:
+    scores = [
+        CaseScores("one source", "unlabeled", ("a",)),
+        CaseScores("nothing found", "unlabeled", TWO),
+        unlabeled("differ", 0.3),
+    ]
+    for uncompared, used in (("reject", set()), ("pass", {"one source"})):
+        gate = GateSettings(uncompared=uncompared)  # type: ignore[arg-type]
+        plans, decisions = select_cases(scores, RefineSettings(gate=gate))
+        assert {name for name, plan in plans.items() if plan.used} == used
+    (row,) = [d for d in decisions if d.case == "one source" and d.step == "agreement gate"]
+    assert row.decision == "passed"
+    assert row.score is None
+    assert "nothing was compared" in row.reason
+
+
 def test_gate_takes_the_best_or_as_the_paper_the_first() -> None:
     scores = [unlabeled("a", 0.9), unlabeled("b", 0.99), unlabeled("c", 0.95)]
     best = RefineSettings(gate=GateSettings(most_unlabeled=2))
