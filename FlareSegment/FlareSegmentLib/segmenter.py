@@ -30,6 +30,7 @@ from .localiser import (
 )
 from .prediction import Predictor, WindowCount
 from .progress import CancelQuery, Monitor, ProgressCallback
+from .region import canonical_box, clear_outside, common, part_of, relative_to, widened
 from .resampling import resample_volume
 from .upsampling import largest_channel, upsample_argmax, upsample_labels
 from .volume import LabelMap, Volume
@@ -143,6 +144,7 @@ class Segmenter:
         targets: Sequence[str] | None = None,
         progress: ProgressCallback | None = None,
         cancel: CancelQuery | None = None,
+        region: Box | None = None,
     ) -> LabelMap:
         """Segment one volume.
 
@@ -155,6 +157,8 @@ class Segmenter:
             not depend on which others are wanted.
         progress, cancel
             See `progress`; cancel is asked between windows and slices.
+        region
+            Voxels (k, j, i) of `volume` outside of which nothing is wanted; None for all.
 
         Returns
         -------
@@ -170,7 +174,7 @@ class Segmenter:
         run = _Run(self, Monitor(progress, cancel))
         wanted = self._wanted(targets)
         with torch.inference_mode():
-            return run.segment(volume, wanted)
+            return run.segment(volume, wanted, region)
 
     def _wanted(self, targets: Sequence[str] | None) -> tuple[str, ...]:
         known = self.bundle.info.targets
@@ -221,7 +225,9 @@ class _Run:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
         self.monitor.step(stage, 1.0)
 
-    def segment(self, volume: Volume, wanted: tuple[str, ...]) -> LabelMap:
+    def segment(
+        self, volume: Volume, wanted: tuple[str, ...], region: Box | None = None
+    ) -> LabelMap:
         start = time.perf_counter()
         volume = check_ct(volume)
         self.notes += volume.notes
@@ -229,21 +235,37 @@ class _Run:
         result = np.zeros(volume.array.shape, np.uint8)
         with self._timed("localise"):
             box, coarse = self._with_memory_fall_back(lambda: self._localise(scan))
+        nothing = self._nothing_of(wanted, box, region)
+        limits = None
+        if region is not None and box is not None:
+            limits = common(box, canonical_box(region, volume.array.shape, order))
+            box = box if limits is not None else None
         report_box = None
         if box is not None:
             report_box = [[s.start, s.stop] for s in box]
-            labels = self._with_memory_fall_back(lambda: self._segment_box(scan, box, coarse))
+            labels = self._with_memory_fall_back(
+                lambda: self._segment_box(scan, box, coarse, limits)
+            )
             order.apply(result)[box] = self._to_ids(labels, wanted)
+            if region is not None:
+                clear_outside(result, region)
         if not result.any():
             # An empty result is never silent.
-            self.notes.append(self._nothing_of(wanted))
+            self.notes.append(NO_ORGAN if self._networks_disagree() else nothing)
         self.seconds["total"] = time.perf_counter() - start
-        return LabelMap(result, volume.affine, wanted, self._report(volume, report_box))
+        report = self._report(volume, report_box)
+        if region is not None:
+            report["region"] = [[int(part.start), int(part.stop)] for part in region]
+        return LabelMap(result, volume.affine, wanted, report)
 
-    def _nothing_of(self, wanted: tuple[str, ...]) -> str:
-        # The localiser sees solid organs only where the scan shows an abdomen.
-        no_abdomen = self.agreement is None and self.segmenter.localiser is not None
-        if no_abdomen or self._networks_disagree() or len(wanted) == len(self.info.targets):
+    def _nothing_of(self, wanted: tuple[str, ...], found: Box | None, region: Box | None) -> str:
+        """Say that nothing was found, where the localiser gave the box `found`."""
+        if found is not None and region is not None:
+            return (
+                "None of the wanted structures was found in the box of interest; the abdomen of "
+                "this scan was found."
+            )
+        if found is None or len(wanted) == len(self.info.targets):
             return NO_ORGAN
         return f"None of the wanted targets was found: {', '.join(wanted)}."
 
@@ -307,8 +329,13 @@ class _Run:
 
     # Segmenting the region
 
-    def _segment_box(self, scan: Volume, box: Box, coarse: _Coarse | None) -> np.ndarray:
-        """Channel numbers (k, j, i) uint8 on the scan's grid within `box`."""
+    def _segment_box(
+        self, scan: Volume, box: Box, coarse: _Coarse | None, limits: Box | None
+    ) -> np.ndarray:
+        """Channel numbers (k, j, i) uint8 on the scan's grid within `box`.
+
+        Only those within `limits`, a part of `box`, are wanted unless it is None.
+        """
         predictor = self.segmenter.predictor
         region = scan.array[box]
         k, j, i = region.shape
@@ -317,9 +344,9 @@ class _Run:
             image = resample_volume(region, size)
         spacing = _spacing(region.shape, scan.spacing, size)
         with self._timed("network"):
-            foreground = None
-            if coarse is not None:
-                foreground = organs_on_grid(coarse.organs, box, scan.array.shape, size, spacing)
+            foreground = self._foreground(scan, box, coarse, limits, size)
+            if foreground is not None and not foreground.any():
+                return np.zeros((k, j, i), np.uint8)
             patch = self.settings.patch or predictor.entry.patch
             logits = predictor.predict(
                 image,
@@ -332,7 +359,9 @@ class _Run:
             )
             del image
             winner = self._clean_up(logits, float(np.prod(spacing)) / 1000)
-            if coarse is not None:
+            # Where windows were left out for the limits, there is nothing to compare; that the
+            # scan shows an abdomen is known from the localiser all the same.
+            if coarse is not None and (limits is None or not self.count.skipped):
                 self.agreement = agreement(
                     coarse.labels, winner, box, scan.array.shape, self.info.targets
                 )
@@ -342,6 +371,32 @@ class _Run:
             if self.settings.upsampling == "labels":
                 return upsample_labels(logits, (k, j, i))
             return upsample_argmax(logits, (k, j, i), self.monitor)
+
+    def _foreground(
+        self,
+        scan: Volume,
+        box: Box,
+        coarse: _Coarse | None,
+        limits: Box | None,
+        size: Sequence[int],
+    ) -> np.ndarray | None:
+        """Where windows are needed on the working grid of `box`; None for everywhere.
+
+        Limits leave windows out and change none of the others: a network that sees less than a
+        window of the scan about an organ finds it less well.
+        """
+        shape = tuple(part.stop - part.start for part in box)
+        spacing = _spacing(shape, scan.spacing, size)
+        foreground = None
+        if coarse is not None:
+            foreground = organs_on_grid(coarse.organs, box, scan.array.shape, size, spacing)
+        if limits is None:
+            return foreground
+        wanted = np.zeros(size, bool)
+        # A working voxel further, because neighbours are interpolated.
+        reach = widened(relative_to(box, limits), scan.spacing, shape, max(spacing))
+        part_of(wanted, reach, shape)[...] = True
+        return wanted if foreground is None else foreground & wanted
 
     def _clean_up(self, logits: Tensor, voxel_ml: float) -> np.ndarray:
         """Change, in place, the logits of components that should not be there; the winners then.

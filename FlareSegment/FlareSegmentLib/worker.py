@@ -27,6 +27,7 @@ from .exchange import remove_if_abandoned
 from .progress import CancelQuery, ProgressCallback
 from .statistics import organ_statistics
 from .volume import LabelMap, Volume
+from .windows import Box
 from .worker_protocol import (
     HEARTBEAT_SECONDS,
     PROTOCOL_VERSION,
@@ -56,8 +57,9 @@ class Engine(Protocol):
         device: str,
         progress: ProgressCallback,
         cancel: CancelQuery,
+        region: Box | None,
     ) -> LabelMap:
-        """Segment `volume`."""
+        """Segment `volume`, within the voxels `region`."""
 
 
 class BundleEngine:
@@ -81,10 +83,11 @@ class BundleEngine:
         device: str,
         progress: ProgressCallback,
         cancel: CancelQuery,
+        region: Box | None,
     ) -> LabelMap:
         """Segment `volume` with the bundle in `model`, the bundled one when None."""
         segmenter = self._load(model, device)
-        result: LabelMap = segmenter.segment(volume, targets, progress, cancel)
+        result: LabelMap = segmenter.segment(volume, targets, progress, cancel, region)
         return result
 
     def _load(self, model: Path | None, device: str) -> Any:
@@ -196,6 +199,7 @@ class Worker:
             request["device"],
             self._progress_of(number),
             lambda: number in self._cancelled,
+            _region(request),
         )
         np.save(request["output"], np.ascontiguousarray(label_map.array))
         extent = _extent(label_map.array)
@@ -259,6 +263,13 @@ class Worker:
 
 def _model(request: Message) -> Path | None:
     return Path(request["model"]) if request.get("model") else None
+
+
+def _region(request: Message) -> Box | None:
+    if request["region"] is None:
+        return None
+    k, j, i = (slice(first, end) for first, end in request["region"])
+    return k, j, i
 
 
 def _extent(labels: np.ndarray) -> list[list[int]] | None:

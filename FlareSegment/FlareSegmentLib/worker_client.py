@@ -24,6 +24,7 @@ from .errors import Cancelled, FlareError, WorkerError
 from .exchange import ArrayWriter, ExchangeFolder
 from .progress import CancelQuery, ProgressCallback
 from .volume import LabelMap, Volume
+from .windows import Box
 from .worker_process import ProcessProtocol, end_process_by_id
 from .worker_protocol import PROTOCOL_VERSION, LineReader, Message, decode, encode
 
@@ -78,12 +79,15 @@ class SegmentRequest:
         Folder of a model bundle; None for the bundled one.
     device
         ``auto``, ``cpu``, ``cuda`` or what torch calls a device.
+    region
+        Voxels (k, j, i) outside of which nothing is wanted; None for the whole volume.
     """
 
     volume: Volume
     targets: Sequence[str] | None = None
     model: Path | None = None
     device: str = "auto"
+    region: Box | None = None
 
 
 @dataclass
@@ -494,6 +498,9 @@ class WorkerClient:
                     "targets": list(request.targets) if request.targets is not None else None,
                     "model": str(request.model) if request.model else None,
                     "device": request.device,
+                    "region": [[part.start, part.stop] for part in request.region]
+                    if request.region
+                    else None,
                 }
             )
         )

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Raised whenever a message changes its meaning, so that mixed installations are noticed."""
 
 HEARTBEAT_SECONDS = 1.0

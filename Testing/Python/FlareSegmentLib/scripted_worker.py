@@ -21,6 +21,7 @@ if sys.argv[1] == "--version":
 from FlareSegmentLib import labels, worker
 from FlareSegmentLib.errors import NotCTError
 from FlareSegmentLib.progress import Monitor
+from FlareSegmentLib.region import clear_outside
 from FlareSegmentLib.volume import LabelMap
 
 
@@ -40,7 +41,7 @@ class ScriptedEngine:
             raise FlareSegmentLib.errors.BundleError(f"No model in {model}.")
         return {"model": "scripted", "device": "cpu"}
 
-    def segment(self, volume, targets, model, device, progress, cancel):
+    def segment(self, volume, targets, model, device, progress, cancel, region):
         """Act out ``volume.name``."""
         monitor = Monitor(progress, cancel)
         monitor.step("read", 0.5)
@@ -76,6 +77,8 @@ class ScriptedEngine:
         for key in keys:
             values[labels.target_by_key(key).id] = labels.target_by_key(key).id
         result[given] = values[array[given].astype(int) - 1000]
+        if region is not None:
+            clear_outside(result, region)
         monitor.step("write", 1.0)
         seconds = {"total": time.perf_counter() - start}
         report = {"pid": os.getpid(), "notes": [], "seconds": seconds}
