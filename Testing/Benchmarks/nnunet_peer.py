@@ -5,6 +5,11 @@ else is nnU-Net's default for CT: cubic resampling of the image, linear of the l
 windows at step 0.5. Off: mirroring, `perform_everything_on_device`. One process does all of it
 (`predict_single_npy_array`): for a single scan the variant with worker processes is slower.
 
+With `--resampling trained` the scan is prepared as it was for the training of the network: mean
+over what a coarse voxel covers, then clipping; border slices repeated up to the window where
+nnU-Net pads with zeros, 40 HU. Windows and logits are nnU-Net's. It shows how much of a difference
+in DSC is due to another preparation than the network knows.
+
     .venv-bench/bin/python Testing/Benchmarks/nnunet_peer.py MODEL SCAN OUT.nii.gz
 """
 
@@ -22,6 +27,8 @@ from typing import TYPE_CHECKING, Any
 from measuring import ROOT  # noqa: F401  (sets the import path)
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from FlareSegmentLib.bundle import ModelInfo
 
 # nnU-Net asks for its folders when it is imported, and only warns; none of them is used.
@@ -33,6 +40,8 @@ RESAMPLING = {
 }
 """nnU-Net's default resampling, and the faster one it also brings."""
 
+TRAINED = "trained"
+
 
 def main() -> None:
     """Segment and print times as JSON."""
@@ -41,7 +50,7 @@ def main() -> None:
     command.add_argument("model", type=Path)
     command.add_argument("scan", type=Path)
     command.add_argument("output", type=Path)
-    command.add_argument("--resampling", choices=sorted(RESAMPLING), default="default")
+    command.add_argument("--resampling", choices=[*RESAMPLING, TRAINED], default="default")
     arguments = command.parse_args()
     if not arguments.output.name.endswith(".nii.gz"):
         sys.exit("nnU-Net writes NIfTI here: the output must end with .nii.gz.")
@@ -57,15 +66,56 @@ def main() -> None:
         sys.exit("nnU-Net numbers labels by channel: the bundle's targets must be in id order.")
     network = bundle.network()
     patch = _patch(bundle.info, getattr(network, "size_multiple", (1, 1, 1)), arguments.scan)
-    predictor = _predictor(_plans(bundle.info, patch, arguments.resampling), bundle.info, network)
+    logits = "torch" if arguments.resampling == TRAINED else arguments.resampling
+    predictor = _predictor(_plans(bundle.info, patch, logits), bundle.info, network)
     ready = time.perf_counter()
     # SimpleITK reads NIfTI in LPS: (k, j, i) as the engine's canonical order for an axial scan.
     image, properties = SimpleITKIO().read_images([str(arguments.scan)])
-    # nnU-Net appends the ending itself.
-    output = str(arguments.output).removesuffix(".nii.gz")
-    predictor.predict_single_npy_array(image, properties, None, output, False)
+    if arguments.resampling == TRAINED:
+        _segment_as_trained(predictor, bundle.info, image[0], properties, arguments.output)
+    else:
+        # nnU-Net appends the ending itself.
+        output = str(arguments.output).removesuffix(".nii.gz")
+        predictor.predict_single_npy_array(image, properties, None, output, False)
     done = time.perf_counter()
     print(json.dumps({"ready_seconds": ready - start, "case_seconds": done - ready}))
+
+
+def _segment_as_trained(
+    predictor: Any, info: ModelInfo, scan: np.ndarray, properties: dict[str, Any], output: Path
+) -> None:
+    """Let nnU-Net predict from an image prepared by our engine; scan (k, j, i) HU."""
+    import torch
+    from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
+    from nnunetv2.inference import export_prediction
+    from torch.nn import functional
+
+    from FlareSegmentLib.resampling import grid_size, resample_volume
+    from FlareSegmentLib.windows import round_up
+
+    intensity = info.network.intensity
+    size = grid_size(scan.shape, properties["spacing"], info.network.spacing)
+    image = resample_volume(scan, size).clamp_(intensity.lowest, intensity.highest)
+    image = image.sub_(intensity.mean).div_(intensity.scale)
+    multiple = getattr(predictor.network, "size_multiple", (1, 1, 1))
+    k, j, i = (n - m for n, m in zip(round_up(size, multiple), size, strict=True))
+    image = functional.pad(image[None, None], (0, i, 0, j, 0, k), mode="replicate")[0]
+    logits = predictor.predict_logits_from_preprocessed_data(image).cpu()
+    logits = logits[:, : size[0], : size[1], : size[2]]
+    whole = {
+        "shape_before_cropping": scan.shape,
+        "shape_after_cropping_and_before_resampling": scan.shape,
+        "bbox_used_for_cropping": [[0, n] for n in scan.shape],
+    }
+    labels = export_prediction.convert_predicted_logits_to_segmentation_with_correct_shape(
+        logits,
+        predictor.plans_manager,
+        predictor.configuration_manager,
+        predictor.label_manager,
+        properties | whole,
+        num_threads_torch=torch.get_num_threads(),
+    )
+    SimpleITKIO().write_seg(labels, str(output), properties)
 
 
 def _patch(info: ModelInfo, multiple: Sequence[int], scan: Path) -> list[int]:
