@@ -2,7 +2,7 @@
 
 The folder holds ``study.json``, ``data/`` (made once), ``shared/`` (refined labels, packed cases
 and costs that several runs use), ``runs/<variant>-<seed>/`` (run folders as of ``flare-train
-run``) and ``results/<variant>-<seed>.json``. What has a result is not done again.
+run``) and ``results/<variant>-<seed>.json``. What has a result is not done again; what failed is.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def run_study(
     Parameters
     ----------
     minutes
-        No run is begun later than this; None for all.
+        No run but the first is begun later than this; None for all.
     after_each
         Called after every run, to write the tables.
 
@@ -88,13 +88,18 @@ def run_study(
     study = _Study(settings, study_data(data, folder / "data", settings), folder, device)
     after_each()
     begun = time.monotonic()
-    for run in planned_runs(settings):
+    for run in [run for run in planned_runs(settings) if not _is_done(folder, run)]:
+        study.do(run)
+        after_each()
         if minutes is not None and time.monotonic() - begun > minutes * 60:
-            logger.info("The time is over; the same command goes on with %s.", run.name)
+            logger.info("The time is over after %s; the same command goes on.", run.name)
             return
-        if not (folder / RESULTS / f"{run.name}.json").exists():
-            study.do(run)
-            after_each()
+
+
+def _is_done(folder: Path, run: PlannedRun) -> bool:
+    """Whether a run has its result; one that failed is tried again."""
+    path = folder / RESULTS / f"{run.name}.json"
+    return path.exists() and "problem" not in read_json(path)
 
 
 def _claim(settings: StudySettings, folder: Path) -> None:
