@@ -38,8 +38,8 @@ def test_new_slices_show_the_same_place(case: Labeled, thickness_mm: float) -> N
     heights = changed.scan.affine[2, 3] + thickness_mm * np.arange(len(changed.scan.array))
     expected = -1000 + 30 * (heights - 100.0)
     inner = slice(1, -1)  # border slices are repeated
-    # Slices that cover parts of old ones are means of steps, not of a ramp: up to 0.1 mm off.
-    np.testing.assert_allclose(changed.scan.array[inner, 0, 0], expected[inner], atol=0.1 * 30 + 1)
+    # Slices that cover parts of old ones are means of steps, not of a ramp: up to 0.15 mm off.
+    np.testing.assert_allclose(changed.scan.array[inner, 0, 0], expected[inner], atol=0.15 * 30 + 1)
     assert center_mm(changed) == pytest.approx(center_mm(case), abs=thickness_mm / 2)
     # An organ of 20 mm keeps its volume as far as slices of this thickness can show it.
     before = np.count_nonzero(case.labels) * case.scan.voxel_volume_ml
