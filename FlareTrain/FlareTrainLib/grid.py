@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from .anatomy_settings import AnatomySettings
 
 
 @dataclass(frozen=True)
@@ -20,12 +22,15 @@ class PackSettings:
         the second of two stages sees. Empty keeps the whole scan.
     negatives
         Synthetic volumes without abdomen added, of each of three kinds.
+    anatomy
+        Real scans deformed towards other patients' anatomies and added; none by default.
     """
 
     spacing: tuple[float, float, float] = (2.0, 1.5, 1.5)
     fixed_size: tuple[int, ...] = ()
     crop_margin_mm: tuple[float, ...] = ()
     negatives: int = 0
+    anatomy: AnatomySettings = field(default_factory=AnatomySettings)
 
     def __post_init__(self) -> None:
         for name in ("fixed_size", "crop_margin_mm"):
@@ -33,3 +38,5 @@ class PackSettings:
                 raise ValueError(f"{name} must have three values (k, j, i), or none")
         if self.fixed_size and self.negatives:
             raise ValueError("negatives are packed at a spacing; leave them out with fixed_size")
+        if self.fixed_size and self.anatomy.shapes:
+            raise ValueError("scans are deformed at a spacing; leave anatomy out with fixed_size")

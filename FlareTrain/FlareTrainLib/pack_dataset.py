@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,7 @@ def pack_refined(
     for case in refined:
         labels_file = refined_folder / LABELS / f"{case.name}.nii.gz"
         made_from = {
-            "settings": settings_to_json(settings),
+            "settings": _of_one_case(settings),
             "labels": labels_file.stat().st_mtime_ns,
             "case": settings_to_json(case),
         }
@@ -58,6 +59,33 @@ def pack_refined(
         from .negative_cases import add_negative_cases
 
         add_negative_cases(output, settings.negatives)
+    _add_anatomy(dataset, output, settings)
+
+
+def _of_one_case(settings: PackSettings) -> dict[str, Any]:
+    """Settings that decide how a case is packed; added cases do not change the others."""
+    content = settings_to_json(settings)
+    content.pop("anatomy")
+    return content
+
+
+def _add_anatomy(dataset: Dataset, output: Path, settings: PackSettings) -> None:
+    """Add the scans deformed towards other patients, where the dataset has label maps of them."""
+    if not settings.anatomy.shapes or not settings.anatomy.cases:
+        return
+    shapes = dataset.folder / settings.anatomy.shapes
+    if not shapes.is_dir():
+        logger.warning(
+            "%s is not there, so no scan is deformed towards other patients' anatomy. The recipe "
+            "asks for it: put label maps of the 13 organs there to use them.",
+            shapes,
+        )
+        return
+    from .anatomy import add_anatomy_cases
+
+    deformed = add_anatomy_cases(output, output, shapes, settings.anatomy)
+    cases, spacing = read_index(output)
+    write_index(output, [*cases, *deformed], spacing)
 
 
 def _negatives_there(output: Path, settings: PackSettings) -> list[PackedCase]:

@@ -78,14 +78,15 @@ def pack_case(
     """
     size = tuple(fixed_size) or grid_size(image.shape, spacing, working_spacing)
     resampled = resample_volume(image, size).round().clamp(-1024, 3071)
-    temporary = folder / f".{case.name}.part.npz"
-    np.savez_compressed(
-        temporary,
-        image=resampled.numpy().astype(np.int16),
-        labels=resample_labels(labels, size),
-    )
-    temporary.replace(folder / f"{case.name}.npz")
+    write_case(folder, case.name, resampled.numpy().astype(np.int16), resample_labels(labels, size))
     logger.info("packed %s, %s voxels", case.name, size)
+
+
+def write_case(folder: Path, name: str, image: np.ndarray, labels: np.ndarray) -> None:
+    """Write a case that is on the working grid: int16 HU and uint8 labels, (k, j, i)."""
+    temporary = folder / f".{name}.part.npz"
+    np.savez_compressed(temporary, image=image, labels=labels)
+    temporary.replace(folder / f"{name}.npz")
 
 
 def write_index(folder: Path, cases: Sequence[PackedCase], spacing: Sequence[float]) -> None:
