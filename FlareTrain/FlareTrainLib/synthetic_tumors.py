@@ -1,8 +1,9 @@
 """Handmade tumors in real organs, after Hu et al., "Label-Free Liver Tumor Segmentation".
 
-An ellipsoid with a deformed surface is placed inside an organ; the intensity falls (sometimes
-rises) by a smooth amount with a soft edge, and the scan's own texture and noise stay. Only the
-organ mask is needed, so scans without a single annotated tumor can teach what tumors look like.
+Only the organ mask is needed, so scans without a single annotated tumor can teach what tumors look
+like. What a tumor looks like is drawn relative to its host, because a liver without contrast agent
+has 55 HU and one in the portal venous phase 110: metastases are darker by a share of that, cysts
+are water wherever they are. Vessels do not run through a tumor, the scan's noise does.
 """
 
 from __future__ import annotations
@@ -12,7 +13,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .packing import IGNORE
 from .training_settings import TUMOR, TumorSettings
+from .tumor_looks import Look, draw_look
+from .tumor_shapes import tumor_distance
+
+LEAST_HOST = 150
+"""Voxels of an organ in the crop from which it may hold a tumor."""
+
+LEAST_TUMOR = 8
+"""Voxels of the smallest tumor that is labeled; smaller ones are not drawn."""
+
+LABELED_FROM = 0.3
+"""Share of tumor from which a voxel is labeled: people outline the outer edge of the transition."""
 
 
 def add_tumors(
@@ -22,7 +35,7 @@ def add_tumors(
     spacing: tuple[float, ...],
     settings: TumorSettings = TumorSettings(),
 ) -> tuple[Tensor, Tensor, int]:
-    """Place random tumors into a crop.
+    """Place random tumors into the organs that a crop shows.
 
     Parameters
     ----------
@@ -37,14 +50,25 @@ def add_tumors(
         New tensors and the number of tumors placed.
     """
     image, labels = image.clone(), labels.clone()
+    counts = torch.bincount(labels.flatten(), minlength=IGNORE + 1)
+    shown = [
+        (host, weight)
+        for host, weight in zip(settings.hosts, settings.host_weights, strict=True)
+        if int(counts[host]) >= LEAST_HOST and weight > 0
+    ]
     placed = 0
-    for _ in range(int(rng.integers(1, settings.most + 1))):
-        weights = np.asarray(settings.host_weights)
-        host = int(rng.choice(settings.hosts, p=weights / weights.sum()))
-        inside = (labels == host).nonzero()
-        if len(inside) < 200:
+    if not shown:
+        return image, labels, placed
+    weights = np.asarray([weight for _, weight in shown])
+    # Few in most patients, many in some.
+    wanted = int(rng.integers(1, settings.most + 1))
+    for _ in range(wanted):
+        host = shown[int(rng.choice(len(shown), p=weights / weights.sum()))][0]
+        inside = (labels == host).flatten().nonzero()[:, 0]
+        if len(inside) < LEAST_HOST:
             continue
-        centre = inside[int(rng.integers(len(inside)))].cpu().numpy()
+        flat = int(inside[int(rng.integers(len(inside)))])
+        centre = np.asarray(np.unravel_index(flat, tuple(labels.shape)))
         placed += _add_one(image, labels, centre, host, rng, spacing, settings)
     return image, labels, placed
 
@@ -58,61 +82,78 @@ def _add_one(
     spacing: tuple[float, ...],
     settings: TumorSettings,
 ) -> int:
+    """Draw one tumor into `image` and `labels`; 1 if it found room, else 0."""
     low, high = settings.radius_mm
     radius = float(np.exp(rng.uniform(np.log(low), np.log(high))))
     if host != 1:
-        radius = min(radius, 18.0)
-    reach = [int(np.ceil(1.6 * radius / s)) + 2 for s in spacing]
-    box = tuple(
-        slice(max(int(c) - r, 0), min(int(c) + r + 1, n))
-        for c, r, n in zip(centre, reach, labels.shape, strict=True)
-    )
-    distance = _deformed_distance(box, centre, radius, rng, spacing, image.device)
-    edge = float(rng.uniform(0.6, 2.5))
-    share = torch.sigmoid(-distance * 2 / edge)
-    part = labels[box]
-    host_mask = (part == host) | (part == TUMOR)
-    # Tumors may bulge out of kidneys and pancreas, not into other organs or air.
-    allowed = host_mask if host in (1, 11) else (host_mask | ((part == 0) & (image[box] > -150)))
-    share = share * allowed
-    inside = share > 0.5
-    if int(inside.sum()) < 8 or float(host_mask[inside].float().mean()) < 0.4:
+        radius = min(radius, settings.largest_elsewhere_mm)
+    box, distance = tumor_distance(centre, radius, labels.shape, rng, spacing, image.device)
+    here, part = image[box], labels[box]
+    own = (part == host) | (part == TUMOR)
+    level, noise = _level_and_noise(here, part == host)
+    look = draw_look(host, level, radius, rng, settings.drop_hu)
+    share = torch.sigmoid(-4 * distance / look.edge_mm) * _room(here, part, own, host)
+    inside = (share > LABELED_FROM) & (part != IGNORE)
+    if int(inside.sum()) < LEAST_TUMOR or float(own[inside].float().mean()) < 0.4:
         return 0
-    drop = float(rng.uniform(*settings.drop_hu))
-    if rng.random() < 0.125:
-        drop = -0.5 * drop
-    texture = torch.from_numpy(rng.normal(0, 1, [max(2, n // 4) for n in share.shape]))
-    texture = functional.interpolate(
-        texture[None, None].float().to(image.device), size=share.shape, mode="trilinear"
-    )[0, 0]
-    change = -drop * (1 + 0.25 * texture)
-    if rng.random() < 0.3:
-        # A darker, necrotic centre.
-        change = change - 20 * torch.sigmoid(-(distance + 0.5 * radius))
-    image[box] += share * change
+    tissue = _tissue(here, distance, look, noise, radius, rng)
+    changed = here + share * (tissue - here)
+    if look.rim_hu:
+        ring = torch.exp(-(((distance - 0.3 * look.edge_mm) / look.rim_mm) ** 2))
+        changed = changed + look.rim_hu * ring * own
+    image[box] = changed
     labels[box] = torch.where(inside, TUMOR, part)
     return 1
 
 
-def _deformed_distance(
-    box: tuple[slice, ...],
-    centre: np.ndarray,
+def _room(image: Tensor, labels: Tensor, own: Tensor, host: int) -> Tensor:
+    """Where a tumor may grow: its organ, doubtful voxels at its border, and fat around some."""
+    room = own | ((labels == IGNORE) & (image > -60))
+    if host not in (1, 3, 11):
+        # Tumors bulge out of kidneys and pancreas, not into other organs or air.
+        room = room | ((labels == 0) & (image > -150))
+    return room.to(image.dtype)
+
+
+def _level_and_noise(image: Tensor, host: Tensor) -> tuple[float, float]:
+    """Median HU of the host around a tumor, and the standard deviation of its noise."""
+    values = image[host]
+    if len(values) < 2:
+        return 60.0, 10.0
+    level = float(values.median())
+    grain = (image - _smooth(image))[host]
+    return level, float(1.4826 * (grain - grain.median()).abs().median())
+
+
+def _smooth(image: Tensor) -> Tensor:
+    return functional.avg_pool3d(
+        image[None, None], 3, stride=1, padding=1, count_include_pad=False
+    )[0, 0]
+
+
+def _tissue(
+    image: Tensor,
+    distance: Tensor,
+    look: Look,
+    noise: float,
     radius: float,
     rng: np.random.Generator,
-    spacing: tuple[float, ...],
-    device: torch.device,
 ) -> Tensor:
-    """Approximate signed distance in mm to a randomly deformed ellipsoid, on the box's grid."""
-    stretch = np.exp(rng.normal(0, 0.18, 3))
-    squares = []
-    for axis in range(3):
-        position = torch.arange(box[axis].start, box[axis].stop, device=device) - centre[axis]
-        shape = [1, 1, 1]
-        shape[axis] = -1
-        squares.append((position * (spacing[axis] / stretch[axis])).reshape(shape) ** 2)
-    distance = (squares[0] + squares[1] + squares[2]).float().sqrt()
-    bumps = torch.from_numpy(rng.normal(0, 0.16 * radius, (5, 5, 5)).astype(np.float32))
-    bumps = functional.interpolate(
-        bumps[None, None].to(device), size=distance.shape, mode="trilinear", align_corners=True
+    """HU of a tumor: its level, its own texture, a dead centre, chalk, the scan's grain."""
+    # The grain of the scan without its vessels, which stand out of the noise.
+    grain = (image - _smooth(image)).clamp(-2.5 * noise, 2.5 * noise)
+    tissue = look.level_hu + grain
+    coarse = rng.normal(0, 1, [max(2, n // 4) for n in image.shape]).astype(np.float32)
+    texture = functional.interpolate(
+        torch.from_numpy(coarse)[None, None].to(image.device),
+        size=image.shape,
+        mode="trilinear",
+        align_corners=True,
     )[0, 0]
-    return distance + bumps - radius
+    tissue = tissue + look.texture_hu * texture
+    if look.core_hu:
+        tissue = tissue + look.core_hu * torch.sigmoid(-6 * (distance / radius + 0.5))
+    if look.calcified_hu:
+        chalk = torch.sigmoid(6 * texture - 8) * (distance < -0.3 * radius)
+        tissue = tissue + look.calcified_hu * chalk
+    return tissue

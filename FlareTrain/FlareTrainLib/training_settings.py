@@ -181,8 +181,11 @@ class TumorSettings:
         Relative frequency of the hosts.
     radius_mm
         Smallest and largest mean radius; log-uniform.
+    largest_elsewhere_mm
+        Largest mean radius outside the liver.
     drop_hu
-        Smallest and largest fall of intensity; one tumor in eight rises by half as much.
+        Smallest and largest fall of intensity of solid tumors in an organ of 110 HU; less in a
+        darker organ, more in a brighter one, in proportion.
     most
         Largest number of tumors in a crop.
     """
@@ -190,9 +193,10 @@ class TumorSettings:
     probability: float = 0.4
     hosts: tuple[int, ...] = (1, 2, 13, 4, 11)
     host_weights: tuple[float, ...] = (0.5, 0.13, 0.13, 0.18, 0.06)
-    radius_mm: tuple[float, float] = (4.0, 28.0)
-    drop_hu: tuple[float, float] = (25.0, 90.0)
-    most: int = 4
+    radius_mm: tuple[float, float] = (3.0, 32.0)
+    largest_elsewhere_mm: float = 20.0
+    drop_hu: tuple[float, float] = (15.0, 75.0)
+    most: int = 6
 
 
 @dataclass(frozen=True)
