@@ -2,7 +2,7 @@
 
 Usage: python Testing/failure_pictures.py SEGMENTATIONS VALIDATION OUTPUT.png [--cases CASE ...]
 
-SEGMENTATIONS holds <case>_seg.nii.gz, VALIDATION <case>_ct.nii.gz and <case>_label.nii.gz. Of each
+SEGMENTATIONS holds <case>_ct_seg.nii.gz or <case>_seg.nii.gz, VALIDATION <case>_ct.nii.gz and <case>_label.nii.gz. Of each
 case the organs with the lowest DSC are drawn, in the axial slice with most disagreement, and
 organs that were found where the reference has none.
 """
@@ -113,7 +113,8 @@ def _canonical_images(
     from FlareSegmentLib.reading import read_label_map, read_volume
 
     volume, order = canonical_volume(read_volume(validation / f"{case}_ct.nii.gz"))
-    ours = order.apply(read_label_map(segmentations / f"{case}_seg.nii.gz")[0])
+    files = [segmentations / f"{case}{ending}.nii.gz" for ending in ("_ct_seg", "_seg")]
+    ours = order.apply(read_label_map(next((f for f in files if f.is_file()), files[-1]))[0])
     reference = order.apply(read_label_map(validation / f"{case}_label.nii.gz")[0])
     return volume.array, ours, reference, volume.spacing
 

@@ -26,7 +26,7 @@ ANNOTATED_FILE = "annotated.json"
 _PREDICTION_ENDINGS = ("_seg", "_label")
 _REFERENCE_ENDINGS = ("_label", "_seg")
 _SCAN_ENDINGS = ("_ct", "_0000")
-"""Scans that lie beside the label maps, and are none."""
+"""Of scans that lie beside the label maps and are none; ``<case>_ct_seg`` is of ``<case>``."""
 
 _SAME_PLACE_MM = 0.1
 """Two grids are the same when no corner differs by more: headers round, scans move by more."""
@@ -185,6 +185,8 @@ def _label_maps(path: Path, endings: tuple[str, ...]) -> dict[str, Path]:
         for n, ending in enumerate(endings):
             if name.endswith(ending):
                 name, rank = name.removesuffix(ending), n
+                for scan_ending in _SCAN_ENDINGS:
+                    name = name.removesuffix(scan_ending)
                 break
         if name in found and ranks[name] == rank:
             raise InputError(

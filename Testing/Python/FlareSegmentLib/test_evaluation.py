@@ -129,6 +129,17 @@ def test_scans_beside_the_label_maps_are_left_alone(folders: tuple[Path, Path]) 
     assert [case.case for case in evaluate_folders(predictions, references).cases] == ["a", "b"]
 
 
+def test_a_segmented_ct_file_is_paired_with_the_label_of_its_case(
+    folders: tuple[Path, Path],
+) -> None:
+    """`flare-segment a_ct.nii.gz` writes a_ct_seg.nii.gz, its reference is a_label.nii.gz."""
+    predictions, references = folders
+    (predictions / "a_seg.nii.gz").rename(predictions / "a_ct_seg.nii.gz")
+    result = evaluate_folders(predictions, references)
+    assert "a" in [case.case for case in result.cases]
+    assert not [sentence for sentence in result.unpaired if "a_ct" in sentence]
+
+
 def test_cases_without_counterpart_are_named(folders: tuple[Path, Path]) -> None:
     predictions, references = folders
     write(predictions / "c_seg.nii.gz", patient())
