@@ -27,6 +27,7 @@ from FlareSegmentSlicer.panel.result_section import ResultSection
 from FlareSegmentSlicer.panel.run_section import RunListeners, RunSection
 from FlareSegmentSlicer.panel.target_list import TargetList
 from FlareSegmentSlicer.parameter_node import FlareSegmentParameterNode
+from FlareSegmentSlicer.roi import fitRoi
 from FlareSegmentSlicer.sample_data import registerSampleData
 from FlareSegmentSlicer.shared import installation
 from FlareSegmentSlicer.shared.installation import torchIsInstalled
@@ -110,6 +111,7 @@ class FlareSegmentWidget(ScriptedLoadableModuleWidget, ParameterBinding):
             self.run.say,
             self.updateGUI,
         )
+        self.ui.roiSelector.connect("nodeAddedByUser(vtkMRMLNode*)", self._onRoiAdded)
         self.batch = BatchSection(
             self.ui,
             self.logic.batchCommand
@@ -180,7 +182,13 @@ class FlareSegmentWidget(ScriptedLoadableModuleWidget, ParameterBinding):
         node = self._parameterNode
         if not node:
             return
-        choices = (node.inputVolume, tuple(node.skippedTargets), node.modelFolder, node.device)
+        choices = (
+            node.inputVolume,
+            node.roi,
+            tuple(node.skippedTargets),
+            node.modelFolder,
+            node.device,
+        )
         if self._lastChoices != choices:
             self._lastChoices = choices
             if not self.logic.busy:
@@ -220,6 +228,12 @@ class FlareSegmentWidget(ScriptedLoadableModuleWidget, ParameterBinding):
     def _onSkippedTargets(self, skipped: list[str]) -> None:
         if self._parameterNode:
             self._parameterNode.skippedTargets = skipped
+
+    def _onRoiAdded(self, roi) -> None:
+        volume = self.choices().volume
+        if volume and volume.GetImageData():
+            fitRoi(roi, volume)
+            roi.CreateDefaultDisplayNodes()
 
     def _onModelChosen(self, folder: str | None) -> None:
         if folder is not None:
@@ -309,6 +323,7 @@ class FlareSegmentLogic(ScriptedLoadableModuleLogic, WorkerOwner):
         device="auto",
         model=None,
         progressCallback=None,
+        roi=None,
     ):
         """Segment and wait for the result.
 
@@ -327,6 +342,9 @@ class FlareSegmentLogic(ScriptedLoadableModuleLogic, WorkerOwner):
             Folder of a model bundle; the bundled model when None.
         progressCallback
             Called with a stage and the fraction 0..1 done within it.
+        roi
+            Markups ROI outside of which nothing is segmented; the result still is on the grid of
+            the volume. One that is turned against the scan is widened along the scan's axes.
 
         Returns
         -------
@@ -338,10 +356,10 @@ class FlareSegmentLogic(ScriptedLoadableModuleLogic, WorkerOwner):
         FlareError
             With a sentence for the user. Nothing was changed then.
         """
-        options = JobOptions(targets, device, model)
+        options = JobOptions(targets, device, model, roi)
         job = self._prepare(inputVolume, outputSegmentation, options)
         while not job.done:
-            job.results.append(self.client().run(job.nextRequest(), progressCallback))
+            job.take(self.client().run(job.nextRequest(), progressCallback))
         return segmentation_output.writeJob(job, self._undo)
 
     def start(
@@ -354,6 +372,7 @@ class FlareSegmentLogic(ScriptedLoadableModuleLogic, WorkerOwner):
         onProgress=None,
         onFinished=None,
         onError=None,
+        roi=None,
     ) -> int:
         """Begin to segment and return at once; parameters as in `process`.
 
@@ -371,7 +390,7 @@ class FlareSegmentLogic(ScriptedLoadableModuleLogic, WorkerOwner):
         int
             Number of volumes to segment: 1, or the frames of the sequence.
         """
-        options = JobOptions(targets, device, model)
+        options = JobOptions(targets, device, model, roi)
         job = self._prepare(inputVolume, outputSegmentation, options)
         run = JobRun(
             job,

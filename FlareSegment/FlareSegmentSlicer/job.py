@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import slicer
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 
 from FlareSegmentLib import labels
@@ -16,6 +16,7 @@ from FlareSegmentLib.errors import InputError
 from FlareSegmentLib.volume import LabelMap
 from FlareSegmentLib.worker_client import SegmentRequest
 
+from .roi import RoiBox, roiBox
 from .sequences import framesOf
 from .shared.volume_nodes import engineVolume
 from .volume_checks import checkSameTransform, checkTransform, checkVolume, fingerprint
@@ -33,11 +34,14 @@ class JobOptions:
         ``"auto"``, ``"cuda"`` or ``"cpu"``.
     model
         Folder of a model bundle; the bundled model when None.
+    roi
+        Markups ROI outside of which nothing is wanted; None for the whole volume.
     """
 
     targets: Sequence[str] | None = None
     device: str = "auto"
     model: str | Path | None = None
+    roi: vtkMRMLMarkupsROINode | None = None
 
 
 @dataclass
@@ -56,6 +60,8 @@ class Job:
         With targets checked.
     browser
         Of the sequence, None for a single volume.
+    boxes
+        What is wanted of each frame; empty for all.
     results
         What has come back so far, in the order of `frames`.
     """
@@ -65,6 +71,7 @@ class Job:
     segmentation: vtkMRMLSegmentationNode | None
     options: JobOptions
     browser: Any = None
+    boxes: list[RoiBox] = field(default_factory=list)
     results: list[LabelMap] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -77,14 +84,22 @@ class Job:
 
     def nextRequest(self) -> SegmentRequest:
         """Give the request for the first frame without a result."""
-        frame = self.frames[len(self.results)]
-        model = self.options.model
+        number = len(self.results)
+        frame, model = self.frames[number], self.options.model
         return SegmentRequest(
             engineVolume(frame, self.volume.GetName() or ""),
             self.options.targets,
             Path(model) if model else None,
             self.options.device,
+            self.boxes[number].box if self.boxes else None,
         )
+
+    def take(self, result: LabelMap) -> None:
+        """Take the result of the frame that `nextRequest` was for."""
+        if self.boxes:
+            notes = [*result.report["notes"], self.boxes[len(self.results)].note]
+            result = replace(result, report={**result.report, "notes": notes})
+        self.results.append(result)
 
     def rows(self) -> list[dict[str, Any]]:
         """Give the statistics that came with the results, frame by frame."""
@@ -134,5 +149,5 @@ def prepareJob(
         targets = labels.parse_targets(list(targets))
     if segmentation is not None:
         checkSameTransform(segmentation, volume)
-    checked = JobOptions(targets, options.device, options.model)
-    return Job(volume, frames, segmentation, checked, browser)
+    boxes = [roiBox(options.roi, frame, volume) for frame in frames] if options.roi else []
+    return Job(volume, frames, segmentation, replace(options, targets=targets), browser, boxes)

@@ -73,7 +73,7 @@ class JobRun:
             self._callbacks.onProgress(stage, fraction, len(self._job.results))
 
     def _onResult(self, result: LabelMap) -> None:
-        self._job.results.append(result)
+        self._job.take(result)
         try:
             if not self._job.done:
                 self.send()

@@ -3,7 +3,12 @@
 import enum
 from pathlib import Path
 
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLTableNode
+from slicer import (
+    vtkMRMLMarkupsROINode,
+    vtkMRMLScalarVolumeNode,
+    vtkMRMLSegmentationNode,
+    vtkMRMLTableNode,
+)
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import parameterNodeWrapper
 
@@ -28,6 +33,7 @@ class FlareSegmentParameterNode:
 
     inputVolume - The CT volume to segment.
     allFrames - Segment each frame of the sequence that the volume belongs to.
+    roi - The box to look at; the whole volume when none.
     outputSegmentation - Where the result goes; a new segmentation when none.
     skippedTargets - Keys of the structures not to look for.
     device - Where the network runs.
@@ -40,6 +46,7 @@ class FlareSegmentParameterNode:
 
     inputVolume: vtkMRMLScalarVolumeNode
     allFrames: bool = False
+    roi: vtkMRMLMarkupsROINode
     outputSegmentation: vtkMRMLSegmentationNode
     skippedTargets: list[str]
     device: Device = Device.AUTO

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 
 from FlareSegmentLib import labels
@@ -26,6 +26,8 @@ class Choices:
         Of the sequence that the volume is a frame of, None for a single volume.
     allFrames
         Whether all frames are wanted.
+    roi
+        The box to look at, or None.
     targets
         Keys of the checked structures, in the usual order.
     device
@@ -38,6 +40,7 @@ class Choices:
     segmentation: vtkMRMLSegmentationNode | None = None
     browser: Any = None
     allFrames: bool = False
+    roi: vtkMRMLMarkupsROINode | None = None
     targets: tuple[str, ...] = ()
     device: str = "auto"
     model: Path | None = None
@@ -71,6 +74,7 @@ def choicesOf(parameterNode: Any) -> Choices:
         segmentation=parameterNode.outputSegmentation,
         browser=sequenceBrowserOf(volume) if volume else None,
         allFrames=parameterNode.allFrames,
+        roi=parameterNode.roi,
         targets=tuple(key for key in keys if key not in skipped),
         device=parameterNode.device.value,
         model=Path(parameterNode.modelFolder) if parameterNode.modelFolder else None,

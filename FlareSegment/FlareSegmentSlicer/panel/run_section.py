@@ -171,11 +171,16 @@ class RunSection:
         names = self._logic.segmentsToReplace(choices.segmentation, choices.targets)
         if not names:
             return True
+        question = _(
+            "{segmentation} already has: {names}.\n\nReplace them? All other segments are "
+            "kept, and Undo brings the old ones back."
+        ).format(segmentation=choices.segmentation.GetName(), names=", ".join(names))
+        if choices.roi:
+            question += "\n\n" + _("The new ones will be empty outside of the box {name}.").format(
+                name=choices.roi.GetName()
+            )
         return slicer.util.confirmOkCancelDisplay(
-            _(
-                "{segmentation} already has: {names}.\n\nReplace them? All other segments are "
-                "kept, and Undo brings the old ones back."
-            ).format(segmentation=choices.segmentation.GetName(), names=", ".join(names)),
+            question,
             windowTitle=_("Replace segments?"),
         )
 
@@ -189,6 +194,7 @@ class RunSection:
             targets=list(choices.targets),
             device=choices.device,
             model=choices.model,
+            roi=choices.roi,
             onProgress=self._onProgress,
             onFinished=self._onFinished,
             onError=self._onError,

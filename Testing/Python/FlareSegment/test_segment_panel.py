@@ -364,6 +364,48 @@ def test_folder_without_model_is_refused_with_a_sentence(panel, tmp_path, slicer
         slicer_host.testing_enabled = True
 
 
+def test_new_box_is_laid_around_the_volume_and_limits_the_run(panel, run, add_scan) -> None:
+    """As the user does it: create the ROI in the selector, make it smaller, run."""
+    volume = add_scan()
+    choose(panel, volume)
+    panel.ui.roiSelector.addNode()
+    roi = panel._parameterNode.roi
+    bounds, of_volume = [0.0] * 6, [0.0] * 6
+    roi.GetRASBounds(bounds)
+    volume.GetRASBounds(of_volume)
+    np.testing.assert_allclose(bounds, of_volume, atol=1e-6)
+    run()
+    everything = panel._parameterNode.outputSegmentation
+    assert everything.GetSegmentation().GetNumberOfSegments() == 3
+    panel._parameterNode.outputSegmentation = None
+    size = roi.GetSize()
+    center = roi.GetCenter()
+    # The lower half along R: the volume's first axis runs from right to left.
+    roi.SetSize(size[0] / 2, size[1], size[2])
+    roi.SetCenter(center[0] + size[0] / 4, center[1], center[2])
+    run()
+    half = panel._parameterNode.outputSegmentation
+    names = [half.GetSegmentation().GetNthSegment(n).GetName() for n in range(2)]
+    assert half.GetSegmentation().GetNumberOfSegments() == 2
+    assert names == ["Liver", "Tumor"]
+    assert panel.ui.statusLabel.text.endswith(f"Only the box {roi.GetName()} was looked at.")
+
+
+def test_replacing_within_a_box_says_what_becomes_of_the_rest(
+    panel, run, click, add_scan, slicer_host
+) -> None:
+    slicer_host.testing_enabled = False
+    try:
+        choose(panel, add_scan())
+        run()
+        panel.ui.roiSelector.addNode()
+        slicer_host.answer_next_dialog("Cancel")
+        click(panel.ui.applyButton)
+        assert "empty outside of the box" in slicer_host.dialogs_shown[-1]
+    finally:
+        slicer_host.testing_enabled = True
+
+
 # --- output --------------------------------------------------------------------------------------
 
 
