@@ -21,6 +21,7 @@ from .labels import target_by_key
 from .memory import MemorySampler
 from .model_choice import DESCRIPTION, read_choice
 from .progress import ProgressCallback
+from .read_ahead import ReadAhead
 from .reading import read_label_map
 from .report import CaseFacts, case_report, write_json
 from .result_folder import ResultFolder
@@ -125,6 +126,7 @@ class Batch:
         self._model = _model_folder(settings)
         self._model_hash = _model_hash(self._model)
         self._segmenter: Segmenter | None = None
+        self._ahead = ReadAhead(settings.series, settings.frame)
         self.folder = ResultFolder(settings.output, settings.overwrite)
 
     def finished(self, case: Case) -> CaseResult | None:
@@ -155,8 +157,15 @@ class Batch:
             return CaseResult(case, "failed", path, message=_folder_sentence(error))
         return CaseResult(case, "skipped", path, record["report"])
 
-    def run(self, case: Case, progress: ProgressCallback) -> CaseResult:
+    def run(
+        self, case: Case, progress: ProgressCallback, following: Case | None = None
+    ) -> CaseResult:
         """Segment one case and write its results; errors become a result.
+
+        Parameters
+        ----------
+        following
+            The case that will be next: it is read while this one is segmented.
 
         Raises
         ------
@@ -172,7 +181,7 @@ class Batch:
                 found = self.finished(case)
                 if found is not None:
                     return found
-                report = self._segment(case, progress)
+                report = self._segment(case, progress, following)
         except FlareError as error:
             return CaseResult(case, "failed", path, message=str(error))
         except OSError as error:
@@ -204,12 +213,20 @@ class Batch:
             self._segmenter = Segmenter(ModelBundle.load(self._model), self.settings.device)
         return self._segmenter
 
-    def _segment(self, case: Case, progress: ProgressCallback) -> dict[str, Any]:
+    def read_ahead(self, case: Case) -> None:
+        """Begin to read the case that will be run first."""
+        self._ahead.start(case)
+
+    def _segment(
+        self, case: Case, progress: ProgressCallback, following: Case | None
+    ) -> dict[str, Any]:
         start = time.perf_counter()
         with MemorySampler() as memory:
             progress("read", 0.0)
-            volume = case.read(self.settings.series, self.settings.frame)
+            volume = self._ahead.take(case)
             progress("read", 1.0)
+            if following is not None:
+                self._ahead.start(following)
             read_seconds = time.perf_counter() - start
             label_map = self.load().segment(volume, self.settings.targets, progress)
             computed = time.perf_counter()
@@ -336,10 +353,12 @@ def run_batch(
             ended(found)
     try:
         if waiting:
+            batch.read_ahead(waiting[0])
             batch.load()
         for number, case in enumerate(waiting, 1):
             started(case, number, len(waiting))
-            result = batch.run(case, progress)
+            following = waiting[number] if number < len(waiting) else None
+            result = batch.run(case, progress, following)
             results.append(result)
             ended(result)
     except KeyboardInterrupt:
