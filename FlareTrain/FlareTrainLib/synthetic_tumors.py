@@ -90,13 +90,12 @@ def _add_one(
     box, distance = tumor_distance(centre, radius, labels.shape, rng, spacing, image.device)
     here, part = image[box], labels[box]
     own = (part == host) | (part == TUMOR)
-    level, noise = _level_and_noise(here, part == host)
-    look = draw_look(host, level, radius, rng, settings.drop_hu)
+    look = draw_look(host, _level(here, part == host), radius, rng, settings.drop_hu)
     share = torch.sigmoid(-4 * distance / look.edge_mm) * _room(here, part, own, host)
     inside = (share > LABELED_FROM) & (part != IGNORE)
     if int(inside.sum()) < LEAST_TUMOR or float(own[inside].float().mean()) < 0.4:
         return 0
-    tissue = _tissue(here, distance, look, noise, radius, rng)
+    tissue = _tissue(here, distance, look, radius, rng)
     changed = here + share * (tissue - here)
     if look.rim_hu:
         ring = torch.exp(-(((distance - 0.3 * look.edge_mm) / look.rim_mm) ** 2))
@@ -115,14 +114,24 @@ def _room(image: Tensor, labels: Tensor, own: Tensor, host: int) -> Tensor:
     return room.to(image.dtype)
 
 
-def _level_and_noise(image: Tensor, host: Tensor) -> tuple[float, float]:
-    """Median HU of the host around a tumor, and the standard deviation of its noise."""
+def _level(image: Tensor, host: Tensor) -> float:
+    """Median HU of the host around a tumor."""
     values = image[host]
-    if len(values) < 2:
-        return 60.0, 10.0
-    level = float(values.median())
-    grain = (image - _smooth(image))[host]
-    return level, float(1.4826 * (grain - grain.median()).abs().median())
+    return float(values.median()) if len(values) else 60.0
+
+
+def _grain(image: Tensor, rng: np.random.Generator) -> Tensor:
+    """Noise of a scan without what stands out of it: vessels, borders, the kidneys' pyramids.
+
+    How strong it is, is seen in the quietest tenth of the soft tissue.
+    """
+    grain = image - _smooth(image)
+    local = _smooth(grain.square()).sqrt()[image > -60].flatten()[::5]
+    if not len(local):
+        return torch.zeros_like(image)
+    noise = float(local.kthvalue(len(local) // 10 + 1).values)
+    drawn = torch.from_numpy(rng.normal(0, noise, image.shape).astype(np.float32))
+    return torch.where(grain.abs() < 2.5 * noise, grain, drawn.to(image.device))
 
 
 def _smooth(image: Tensor) -> Tensor:
@@ -135,14 +144,11 @@ def _tissue(
     image: Tensor,
     distance: Tensor,
     look: Look,
-    noise: float,
     radius: float,
     rng: np.random.Generator,
 ) -> Tensor:
     """HU of a tumor: its level, its own texture, a dead centre, chalk, the scan's grain."""
-    # The grain of the scan without its vessels, which stand out of the noise.
-    grain = (image - _smooth(image)).clamp(-2.5 * noise, 2.5 * noise)
-    tissue = look.level_hu + grain
+    tissue = look.level_hu + _grain(image, rng)
     coarse = rng.normal(0, 1, [max(2, n // 4) for n in image.shape]).astype(np.float32)
     texture = functional.interpolate(
         torch.from_numpy(coarse)[None, None].to(image.device),
