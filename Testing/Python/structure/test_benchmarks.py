@@ -11,13 +11,15 @@ from pathlib import Path
 def test_missing_inputs_are_sentences_in_the_report(repository: Path, tmp_path: Path) -> None:
     results = tmp_path / "RESULTS.md"
     command = [sys.executable, str(repository / "Testing/Benchmarks/run.py"), "--runs", "1"]
-    command += ["--only", "accuracy", "peers", "scaling", "startup"]
+    parts = ["accuracy", "sources", "robustness", "negatives", "tumor"]
+    parts += ["peers", "scaling", "startup"]
+    command += ["--only", *parts]
     command += ["--shared", str(tmp_path / "absent"), "--model", str(tmp_path / "no model")]
     command += ["--work", str(tmp_path / "work"), "--results", str(results)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     report = results.read_text(encoding="utf-8")
-    assert report.count("Not measured") == 4
+    assert report.count("Not measured") == len(parts)
     assert "no model bundle" in report
     assert "data/validation is not here" in report
     # Nothing about the machine's owner gets into the report.
