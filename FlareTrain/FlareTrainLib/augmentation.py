@@ -51,12 +51,17 @@ def random_matrix(
 
 
 def crop(
-    image: Tensor, labels: Tensor, centre: np.ndarray, size: tuple[int, int, int]
+    image: Tensor,
+    labels: Tensor,
+    centre: np.ndarray,
+    size: tuple[int, int, int],
+    device: torch.device | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Cut a plain box around `centre` (k, j, i voxels), moved inside the scan where it fits.
 
     Where the scan is smaller than the box its border slices are repeated and the labels are
-    unknown there, which is what inference does too.
+    unknown there, which is what inference does too. Only the box goes to `device`, which is that
+    of the image when None.
     """
     slices, padding = [], []
     for axis in range(3):
@@ -65,7 +70,8 @@ def crop(
         start = min(max(start, 0), max(length - wanted, 0))
         slices.append(slice(start, min(start + wanted, length)))
         padding.append(max(wanted - length, 0))
-    image, labels = image[tuple(slices)], labels[tuple(slices)]
+    image = image[tuple(slices)].to(device or image.device)
+    labels = labels[tuple(slices)].to(image.device)
     if any(padding):
         pad = (0, padding[2], 0, padding[1], 0, padding[0])
         image = functional.pad(image[None, None].float(), pad, mode="replicate")[0, 0]
@@ -80,6 +86,7 @@ def warp(
     size: tuple[int, int, int],
     matrix: np.ndarray,
     displacement: Tensor | None = None,
+    device: torch.device | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Sample a rotated, scaled and deformed box around `centre`.
 
@@ -91,15 +98,17 @@ def warp(
         (3, 3), from output voxel offsets to input voxel offsets.
     displacement
         (3, k, j, i) coarse field in input voxels, interpolated to `size`; or None.
+    device
+        Where it is computed, None for that of the image; only the part that is seen goes there.
     """
-    device = image.device
+    device = device or image.device
     axes = [torch.arange(n, device=device, dtype=torch.float32) - (n - 1) / 2 for n in size]
     a = torch.as_tensor(matrix, dtype=torch.float32, device=device)
     origin = torch.as_tensor(np.asarray(centre), dtype=torch.float32, device=device)
     columns = []
     if displacement is not None:
         displacement = functional.interpolate(
-            displacement[None], size=size, mode="trilinear", align_corners=True
+            displacement[None].to(device), size=size, mode="trilinear", align_corners=True
         )[0]
     for axis in range(3):
         position = (
@@ -124,12 +133,13 @@ def warp(
         ],
         dim=-1,
     )[None]
+    seen, drawn = image[part].to(device).float(), labels[part].to(device).float()
     warped = functional.grid_sample(
-        image[part][None, None].float(), grid, "bilinear", "border", align_corners=False
+        seen[None, None], grid, "bilinear", "border", align_corners=False
     )[0, 0]
     # Shifted by one so that zero padding, outside the scan, becomes "unknown".
     known = functional.grid_sample(
-        labels[part][None, None].float() + 1, grid, "nearest", "zeros", align_corners=False
+        drawn[None, None] + 1, grid, "nearest", "zeros", align_corners=False
     )[0, 0].long()
     return warped, torch.where(known == 0, IGNORE, known - 1)
 

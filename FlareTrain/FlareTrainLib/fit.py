@@ -19,10 +19,11 @@ from FlareSegmentLib.errors import InputError
 from . import training_log
 from .checkpoint import BEST, write_checkpoint
 from .initial_weights import initial_weights
+from .packed_cases import load_cases
 from .packing import read_index
 from .prefetch import Prefetcher
 from .processes import joined, on_stop_signals
-from .sampling import CropSampler, load_cases
+from .sampling import CropSampler
 from .settings import settings_to_json
 from .trainer import Diverged, Trainer
 from .training_settings import TrainingSettings, completed, settings_of_run, write_settings
@@ -162,9 +163,9 @@ def fit_run(
             "the settings in its run.json to go on."
         )
     with joined(device) as processes:
-        cases = load_cases(packed, processes.device)
+        cases = load_cases(packed)
         spacing = read_index(packed)[1]
-        sampler = CropSampler.of(cases, spacing, settings)
+        sampler = CropSampler.of(cases, spacing, settings, processes.device)
         trainer = Trainer(run, sampler, settings, processes)
         if trainer.resume():
             trainer.log({"step": trainer.step, "event": "resumed"})

@@ -1,6 +1,6 @@
-"""Training input: every case resampled once to the working grid and kept in a small file.
+"""Training input: every case resampled once to the working grid and kept in a file.
 
-A packed case is an `.npz` with `image` (int16 HU, (k, j, i), canonical axes) and `labels`
+A packed case is an uncompressed `.npz`, which a training maps into memory, with `image` (int16 HU, (k, j, i), canonical axes) and `labels`
 (uint8, same grid; 255 where nothing is known), and an entry in `index.json` that says which
 targets were annotated by hand, which come from pseudo-labels and whether tumors are known.
 """
@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from FlareSegmentLib.resampling import grid_size, resample_labels, resample_volume
+
+from .mapped_npz import write_npz
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +87,8 @@ def pack_case(
 def write_case(folder: Path, name: str, image: np.ndarray, labels: np.ndarray) -> None:
     """Write a case that is on the working grid: int16 HU and uint8 labels, (k, j, i)."""
     temporary = folder / f".{name}.part.npz"
-    np.savez_compressed(temporary, image=image, labels=labels)
+    # Not compressed, so that a training can map it instead of holding it in memory.
+    write_npz(temporary, {"image": image, "labels": labels})
     temporary.replace(folder / f"{name}.npz")
 
 

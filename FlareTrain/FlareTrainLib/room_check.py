@@ -16,7 +16,7 @@ from .grid import PackSettings
 from .recipe import NetworkStage, Recipe
 
 PACKED_BYTES = 3
-"""Per voxel of the network's grid: int16 image and uint8 labels, as they are held in memory."""
+"""Per voxel of the network's grid on the disk: int16 image and uint8 labels, not compressed."""
 
 LOADED_BYTES = 16
 """Per voxel of a scan while it is resampled: as stored, float32, and labels, each twice."""
@@ -68,7 +68,8 @@ def check_room(recipe: Recipe, cases: Iterable[DatasetCase], run: Path) -> Room:
     largest = max((voxels for voxels, _ in grids), default=0)
     place = next(folder for folder in (run, *run.parents) if folder.exists())
     return Room(
-        memory=FIXED_MEMORY + max([LOADED_BYTES * largest, *packed]),
+        # Packed cases are mapped, so however many there are they need no memory of their own.
+        memory=FIXED_MEMORY + LOADED_BYTES * largest,
         disk=FIXED_DISK + sum(packed),
         memory_there=physical_memory(),
         disk_there=shutil.disk_usage(place).free,

@@ -8,17 +8,15 @@ together what one process would draw.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from FlareSegmentLib.errors import InputError
-
 from .augmentation import change_intensity, crop, random_displacement, random_matrix, warp
-from .packing import IGNORE, PackedCase, read_case, read_index
+from .packed_cases import LoadedCase
+from .packing import IGNORE
 from .synthetic_tumors import add_tumors
 from .training_settings import (
     TUMOR,
@@ -30,29 +28,7 @@ from .training_settings import (
 )
 from .tumor_cutmix import TumorObject, extract_objects, paste_object
 
-VOXELS_PER_CLASS = 4000
-"""Positions remembered per class and scan for foreground sampling."""
-
 Size = tuple[int, int, int]
-
-
-@dataclass
-class LoadedCase:
-    """A packed case in memory with positions of each class."""
-
-    case: PackedCase
-    image: Tensor
-    labels: Tensor
-    positions: dict[int, np.ndarray] = field(default_factory=dict)
-
-    @property
-    def known(self) -> frozenset[int]:
-        """Target ids that are labelled in the whole case, by hand or by pseudo-labels."""
-        case = self.case
-        if case.kind == "negative":
-            return frozenset(range(1, TUMOR + 1))
-        organs = {*case.annotated, *case.pseudo} - {TUMOR}
-        return frozenset(organs | ({TUMOR} if case.tumor != "unknown" else set()))
 
 
 @dataclass
@@ -81,41 +57,6 @@ class Batch:
     known: Tensor
 
 
-def load_cases(folder: Path, device: torch.device | str = "cpu") -> list[LoadedCase]:
-    """All packed cases of `folder`, kept on `device`.
-
-    Raises
-    ------
-    InputError
-        If the folder holds no packed scan.
-    """
-    if not (folder / "index.json").is_file():
-        raise InputError(f"'{folder}' holds no packed cases: index.json is missing.")
-    cases, _ = read_index(folder)
-    if not any(case.kind == "scan" for case in cases):
-        raise InputError(f"'{folder}' holds no scan to train with. Add at least one.")
-    loaded = []
-    rng = np.random.default_rng(0)
-    for case in cases:
-        image, labels = read_case(folder, case.name)
-        positions = {}
-        for label in np.unique(labels):
-            if label in (0, IGNORE):
-                continue
-            flat = np.flatnonzero(labels.ravel() == label)
-            flat = rng.choice(flat, min(len(flat), VOXELS_PER_CLASS), replace=False)
-            positions[int(label)] = np.stack(np.unravel_index(flat, labels.shape), axis=1)
-        loaded.append(
-            LoadedCase(
-                case,
-                torch.from_numpy(image).to(device),
-                torch.from_numpy(labels).to(device),
-                positions,
-            )
-        )
-    return loaded
-
-
 class CropSampler:
     """Endless source of augmented crops.
 
@@ -127,6 +68,8 @@ class CropSampler:
         (k, j, i) mm of cases that do not state their own.
     targets
         FLARE ids in the order of the network's targets.
+    device
+        Where crops are made and augmented; the cases stay where they are.
     """
 
     def __init__(
@@ -138,7 +81,9 @@ class CropSampler:
         tumors: TumorSettings = TumorSettings(),
         cutmix: CutMixSettings = CutMixSettings(),
         targets: tuple[int, ...] = tuple(range(1, TUMOR + 1)),
+        device: torch.device | str = "cpu",
     ) -> None:
+        self.device = torch.device(device)
         self.scans = [c for c in cases if c.case.kind == "scan"]
         self.negatives = [c for c in cases if c.case.kind == "negative"]
         self.spacing = spacing
@@ -153,7 +98,11 @@ class CropSampler:
 
     @classmethod
     def of(
-        cls, cases: list[LoadedCase], spacing: tuple[float, ...], settings: TrainingSettings
+        cls,
+        cases: list[LoadedCase],
+        spacing: tuple[float, ...],
+        settings: TrainingSettings,
+        device: torch.device | str = "cpu",
     ) -> CropSampler:
         """Sampler of a training."""
         return cls(
@@ -164,6 +113,7 @@ class CropSampler:
             settings.tumors,
             settings.cutmix,
             settings.targets,
+            device,
         )
 
     def batch(self, key: Sequence[int], step: int, indices: Sequence[int]) -> Batch:
@@ -193,7 +143,7 @@ class CropSampler:
         settings = self.sampling
         if self.negatives and rng.random() < settings.negative:
             loaded = self.negatives[int(rng.integers(len(self.negatives)))]
-            centre = rng.uniform(0, 1, 3) * loaded.image.shape
+            centre = rng.uniform(0, 1, 3) * loaded.shape
         else:
             loaded, centre = self._draw_scan(rng, size, scans)
         spacing = self._spacing_of(loaded)
@@ -255,7 +205,7 @@ class CropSampler:
             labels = self._classes(scans)
             if settings.class_balanced and labels:
                 label = self._class(rng, labels)
-                holders = [c for c in scans if label in c.positions]
+                holders = [c for c in scans if label in c.classes]
                 loaded = holders[int(rng.integers(len(holders)))]
                 return loaded, self._around(loaded, label, size, rng)
             loaded = scans[int(rng.integers(len(scans)))]
@@ -263,10 +213,10 @@ class CropSampler:
             if labels:
                 return loaded, self._around(loaded, self._class(rng, labels), size, rng)
         loaded = scans[int(rng.integers(len(scans)))]
-        return loaded, rng.uniform(0.05, 0.95, 3) * loaded.image.shape
+        return loaded, rng.uniform(0.05, 0.95, 3) * loaded.shape
 
     def _classes(self, scans: list[LoadedCase]) -> list[int]:
-        found = {label for scan in scans for label in scan.positions}
+        found = {label for scan in scans for label in scan.classes}
         return sorted(found & set(self.targets))
 
     def _class(self, rng: np.random.Generator, labels: list[int]) -> int:
@@ -276,7 +226,7 @@ class CropSampler:
 
     @staticmethod
     def _around(loaded: LoadedCase, label: int, size: Size, rng: np.random.Generator) -> np.ndarray:
-        places = loaded.positions[label]
+        places = loaded.places(label)
         position = places[int(rng.integers(len(places)))]
         return position + rng.uniform(-0.3, 0.3, 3) * size
 
@@ -286,18 +236,17 @@ class CropSampler:
         self, loaded: LoadedCase, centre: np.ndarray, size: Size, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
         half = np.asarray(size) / 2
-        shape = np.asarray(loaded.image.shape)
+        shape = np.asarray(loaded.shape)
         # Keep the box inside the scan where it fits: the end of a scan is taught by crops whose
         # border is the scan's border, not by invented voxels.
         low, high = np.minimum(half, shape / 2), np.maximum(shape - half, shape / 2)
         centre = np.clip(centre, low, high)
         if rng.random() >= self.augmentation.spatial:
-            return crop(loaded.image, loaded.labels, centre, size)
+            return crop(loaded.image, loaded.labels, centre, size, self.device)
         spacing = self._spacing_of(loaded)
         matrix = random_matrix(rng, self.augmentation, spacing)
         field = random_displacement(rng, self.augmentation, spacing)
-        field = field.to(loaded.image.device)
-        return warp(loaded.image, loaded.labels, centre, size, matrix, field)
+        return warp(loaded.image, loaded.labels, centre, size, matrix, field, self.device)
 
     def _paste(
         self,
@@ -322,8 +271,8 @@ class CropSampler:
         rng = np.random.default_rng(0)
         objects = []
         for scan in self.scans:
-            if TUMOR in scan.known and TUMOR in scan.positions:
-                objects += extract_objects(
+            if TUMOR in scan.known and TUMOR in scan.classes:
+                found = extract_objects(
                     scan.image,
                     scan.labels,
                     self._spacing_of(scan),
@@ -332,6 +281,10 @@ class CropSampler:
                     rng,
                     self.cutmix,
                 )
+                objects += [
+                    replace(o, image=o.image.to(self.device), labels=o.labels.to(self.device))
+                    for o in found
+                ]
         return objects
 
 

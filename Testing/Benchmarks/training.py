@@ -82,10 +82,11 @@ def _once() -> dict[str, Any]:
     import torch
 
     from FlareSegmentLib.devices import choose_device
+    from FlareTrainLib.packed_cases import load_cases
     from FlareTrainLib.packing import read_index
     from FlareTrainLib.prefetch import Prefetcher
     from FlareTrainLib.processes import Processes
-    from FlareTrainLib.sampling import CropSampler, load_cases
+    from FlareTrainLib.sampling import CropSampler
     from FlareTrainLib.trainer import Trainer
     from FlareTrainLib.training_settings import (
         CutMixSettings,
@@ -106,7 +107,7 @@ def _once() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         _packed(Path(folder))
         sampler = CropSampler.of(
-            load_cases(Path(folder), device), read_index(Path(folder))[1], settings
+            load_cases(Path(folder)), read_index(Path(folder))[1], settings, device
         )
         trainer = Trainer(Path(folder), sampler, settings, Processes(device=device))
     batch = trainer.draw(0)

@@ -20,8 +20,9 @@ from FlareTrainLib import training_log
 from FlareTrainLib.cli import INTERRUPTED
 from FlareTrainLib.fit import fit, fit_run
 from FlareTrainLib.losses import LOSSES, activation
+from FlareTrainLib.packed_cases import load_cases
 from FlareTrainLib.packing import read_index
-from FlareTrainLib.sampling import CropSampler, load_cases
+from FlareTrainLib.sampling import CropSampler
 from FlareTrainLib.settings import Part, settings_to_json
 from FlareTrainLib.trainer import RECOVERIES, Trainer
 from FlareTrainLib.training_settings import (

@@ -26,6 +26,14 @@ def test_the_estimate_follows_the_grid(raw_dataset: Path) -> None:
     assert packed(4.0) == 8 * packed(8.0)
 
 
+def test_more_cases_need_more_disk_but_no_more_memory(raw_dataset: Path) -> None:
+    cases = read_dataset(raw_dataset).cases
+    run = raw_dataset / "runs" / "new"
+    few, many = check_room(Recipe("x"), cases, run), check_room(Recipe("x"), cases * 500, run)
+    assert many.memory == few.memory
+    assert many.disk - FIXED_DISK == 500 * (few.disk - FIXED_DISK)
+
+
 @pytest.mark.parametrize(
     ("changed", "text"),
     [

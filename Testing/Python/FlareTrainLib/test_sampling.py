@@ -13,9 +13,10 @@ import torch
 
 from FlareSegmentLib.errors import InputError
 from FlareTrainLib.augmentation import bend, change_intensity
+from FlareTrainLib.packed_cases import load_cases
 from FlareTrainLib.packing import IGNORE, PackedCase, write_index
 from FlareTrainLib.prefetch import Prefetcher
-from FlareTrainLib.sampling import CropSampler, load_cases, target_numbers
+from FlareTrainLib.sampling import CropSampler, target_numbers
 from FlareTrainLib.training_settings import (
     TUMOR,
     AugmentationSettings,
