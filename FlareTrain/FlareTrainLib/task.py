@@ -109,6 +109,12 @@ def _foresee(folder: Path, wanted: dict[str, Any]) -> str:
     return foresee(wanted)
 
 
+def _practice(folder: Path, wanted: dict[str, Any]) -> str:
+    from .practice_data import make_practice_dataset
+
+    return make_practice_dataset(Path(wanted["data"]))
+
+
 def _install(folder: Path, wanted: dict[str, Any]) -> str:
     from .model_install import install
 
@@ -127,6 +133,7 @@ TASKS: dict[str, Callable[[Path, dict[str, Any]], str]] = {
     "source": _source,
     "foresee": _foresee,
     "install": _install,
+    "practice": _practice,
 }
 
 

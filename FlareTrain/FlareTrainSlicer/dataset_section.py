@@ -33,12 +33,14 @@ class DatasetSection:
         self._job: Job | None = None
         self._steps: Steps | None = None
         self._staging: Steps | None = None
+        self._practice: Job | None = None
         ui = panel.ui
         titles = [_("Case"), _("For"), _("Annotated"), _("Findings"), _("Sources")]
         prepareLongTable(ui.caseTable, titles)
         for target in labels.targets():
             addCheckItem(ui.annotatedList, target.name, target.key)
         ui.newDatasetButton.connect("clicked(bool)", self.onNew)
+        ui.practiceButton.connect("clicked(bool)", self.onPractice)
         ui.checkButton.connect("clicked(bool)", self.onCheck)
         ui.addCaseButton.connect("clicked(bool)", self.onAddCase)
         ui.toTrainingButton.connect("clicked(bool)", self.onToTraining)
@@ -49,12 +51,12 @@ class DatasetSection:
     @property
     def busy(self) -> bool:
         """Whether the table is about to change."""
-        work = (self._job, self._steps, self._staging)
+        work = (self._job, self._steps, self._staging, self._practice)
         return any(part is not None and part.running for part in work)
 
     def cancel(self) -> None:
         """Leave everything that is still to come undone."""
-        for part in (self._job, self._steps, self._staging):
+        for part in (self._job, self._steps, self._staging, self._practice):
             if part is not None:
                 part.cancel()
 
@@ -109,6 +111,8 @@ class DatasetSection:
         """Bring the buttons in line with what can be done."""
         panel, ui = self.panel, self.panel.ui
         data, node = panel.data(), panel.parameterNode
+        making = self._practice is not None and self._practice.running
+        ui.practiceButton.enabled = not making
         ui.checkButton.enabled = data is not None and (data / "imagesTr").is_dir()
         adding = self.adding is not None and panel.stateOf(self.adding).alive
         adding = adding or (self._staging is not None and self._staging.running)
@@ -131,6 +135,32 @@ class DatasetSection:
             make_dataset(Path(folder))
         panel.parameterNode.data = Path(folder)
         panel.refreshAll()
+
+    def onPractice(self, _checked: bool = False) -> None:
+        """Ask for a folder and let a process make a dataset of synthetic patients in it."""
+        panel = self.panel
+        place = qt.QFileDialog.getExistingDirectory(panel.parent, _("Folder for practice"))
+        if not place:
+            return
+        with slicer.util.tryWithErrorDisplay(_("The dataset was not made.")):
+            folder = Path(place)
+            self._practice = Job(
+                "practice",
+                {"data": str(folder.resolve())},
+                lambda _task, _message: self._onPracticeMade(folder),
+                self._onPracticeFailed,
+            )
+            panel.ui.datasetNoteLabel.text = _("Making synthetic patients: about a minute...")
+        self.updateButtons()
+
+    def _onPracticeMade(self, folder: Path) -> None:
+        self.panel.parameterNode.data = folder
+        self.panel.refreshAll()
+
+    def _onPracticeFailed(self, error: FlareError) -> None:
+        self.panel.ui.datasetNoteLabel.text = str(error)
+        self.panel.showError(_("The dataset was not made."), error)
+        self.updateButtons()
 
     def onCheck(self, _checked: bool = False) -> None:
         """Let a process read everything."""
@@ -163,7 +193,7 @@ class DatasetSection:
 
     def onAddCase(self, _checked: bool = False) -> None:
         """Make the chosen volume and segmentation a case, after asking when it exists."""
-        panel, ui, node, data = self.panel, self.panel.ui, self.panel.parameterNode, None
+        panel, ui, node = self.panel, self.panel.ui, self.panel.parameterNode
         data = panel.data()
         name = ui.caseNameLineEdit.text.strip()
         replace = False

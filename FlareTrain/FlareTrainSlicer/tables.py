@@ -10,6 +10,8 @@ import qt
 from FlareSegmentSlicer.shared.text_table import prepareTable
 
 _ROWS_AT_ONCE = 20
+_ROWS_MEASURED = 50
+"""Rows that decide how wide a column is; more take long in a table of thousands."""
 
 
 def prepareLongTable(table: Any, titles: Sequence[str]) -> None:
@@ -19,6 +21,7 @@ def prepareLongTable(table: Any, titles: Sequence[str]) -> None:
     """
     prepareTable(table, titles)
     table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Interactive)
+    table.horizontalHeader().setResizeContentsPrecision(_ROWS_MEASURED)
 
 
 def fillSteps(

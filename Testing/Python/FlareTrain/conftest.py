@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "Testing"))
+sys.path.insert(0, str(Path(__file__).parent))  # panel_actions
 
 from SlicerHost.fixtures import slicer_host  # noqa: E402, F401  (a fixture)
 

@@ -1,0 +1,132 @@
+"""A segmentation of the scene becomes a case."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from panel_actions import check, choose, settle, texts, wait_for
+
+from FlareSegmentLib.reading import read_label_map, read_volume
+from FlareTrainLib.dataset import read_dataset
+
+slicer = pytest.importorskip("slicer")
+
+
+def test_a_segmentation_becomes_a_case_with_what_was_annotated(
+    panel: Any, slicer_host: Any, raw_dataset: Path, add_patient: Any
+) -> None:
+    volume, segmentation, labels = add_patient()
+    choose(panel, slicer_host, raw_dataset)
+    ui = panel.ui
+    ui.caseVolumeSelector.setCurrentNode(volume)
+    ui.caseSegmentationSelector.setCurrentNode(segmentation)
+    ui.caseNameLineEdit.text = "new_one"
+    check(ui.annotatedList, ("liver", "gallbladder"))
+    ui.addCaseButton.click()
+    settle(panel, slicer_host)
+    wait_for(panel, slicer_host, raw_dataset / "added" / "new_one")
+    assert ui.addNoteLabel.text == "Added new_one."
+    case = next(c for c in read_dataset(raw_dataset).cases if c.name == "new_one")
+    # Looked for and not there; the spleen and the tumor were drawn by a model.
+    assert (case.annotated, case.absent) == ((1,), (9,))
+    written, affine = read_label_map(raw_dataset / "labelsTr" / "new_one.nii.gz")
+    assert np.array_equal(written, np.where(labels == 1, 1, 0))
+    assert np.array_equal(affine, read_volume(case.scan).affine)
+    assert "new_one" in [row[0] for row in texts(ui.caseTable)]
+
+
+def test_an_existing_case_is_replaced_only_after_a_question(
+    panel: Any, slicer_host: Any, raw_dataset: Path, add_patient: Any
+) -> None:
+    volume, segmentation, _labels = add_patient()
+    slicer_host.main_window()
+    choose(panel, slicer_host, raw_dataset)
+    panel.ui.caseVolumeSelector.setCurrentNode(volume)
+    panel.ui.caseSegmentationSelector.setCurrentNode(segmentation)
+    panel.ui.caseNameLineEdit.text = "case_0"
+    check(panel.ui.annotatedList, ("liver",))
+    path = raw_dataset / "labelsTr" / "case_0.nii.gz"
+    before = path.read_bytes()
+    slicer_host.testing_enabled = False
+    slicer_host.answer_next_dialog("Cancel")
+    panel.dataset.onAddCase()
+    assert path.read_bytes() == before
+    assert not (raw_dataset / "added").exists()
+    slicer_host.answer_next_dialog("OK")
+    panel.dataset.onAddCase()
+    settle(panel, slicer_host)
+    wait_for(panel, slicer_host, raw_dataset / "added" / "case_0")
+    assert path.read_bytes() != before
+    assert (raw_dataset / "replaced" / "1" / "labelsTr" / "case_0.nii.gz").read_bytes() == before
+
+
+def wish(panel: Any, host: Any, data: Path, nodes: Any, name: str = "new_one") -> None:
+    """Fill in the form."""
+    choose(panel, host, data)
+    panel.ui.caseVolumeSelector.setCurrentNode(nodes[0])
+    panel.ui.caseSegmentationSelector.setCurrentNode(nodes[1])
+    panel.ui.caseNameLineEdit.text = name
+    check(panel.ui.annotatedList, ("liver",))
+
+
+def test_a_segment_on_another_grid_is_brought_to_the_scan(
+    panel: Any, slicer_host: Any, raw_dataset: Path, add_patient: Any
+) -> None:
+    """Drawn on a coarser grid, of half the voxels in each direction."""
+    volume, _drawn, labels = add_patient()
+    coarse = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "coarse")
+    half = np.ascontiguousarray(slicer.util.arrayFromVolume(volume)[::2, ::2, ::2])
+    slicer.util.updateVolumeFromArray(coarse, half)
+    matrix = slicer.vtkMRMLScalarVolumeNode()
+    matrix = slicer.util.vtkMatrixFromArray(np.diag([-16.0, -16.0, 16.0, 1.0]))
+    coarse.SetIJKToRASMatrix(matrix)
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "on another")
+    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(coarse)
+    segmentation.GetSegmentation().AddEmptySegment("liver", "Liver")
+    mask = (labels[::2, ::2, ::2] == 1).astype(np.uint8)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, segmentation, "liver", coarse)
+    wish(panel, slicer_host, raw_dataset, (volume, segmentation))
+    panel.ui.addCaseButton.click()
+    settle(panel, slicer_host)
+    wait_for(panel, slicer_host, raw_dataset / "added" / "new_one")
+    written, _affine = read_label_map(raw_dataset / "labelsTr" / "new_one.nii.gz")
+    truth = labels == 1
+    assert 2 * (written[truth] == 1).sum() / ((written == 1).sum() + truth.sum()) > 0.75
+
+
+def test_a_scan_that_is_changed_while_it_is_read_is_no_case(
+    panel: Any, slicer_host: Any, raw_dataset: Path, add_patient: Any
+) -> None:
+    from FlareTrainLib.add_case import NewCase
+
+    volume, segmentation, _labels = add_patient()
+    case = NewCase("new_one", (1,))
+    steps = panel.logic.addCaseSteps(raw_dataset, case, volume, segmentation)
+    next(steps)
+    slicer.util.arrayFromVolume(volume)[:] = 0
+    slicer.util.arrayFromVolumeModified(volume)
+    from FlareSegmentLib.errors import InputError
+
+    with pytest.raises(InputError, match="changed while they were read"):
+        list(steps)
+    assert not (raw_dataset / "imagesTr" / "new_one_0000.nii.gz").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("a b", "cannot be the name of a case"), ("", "cannot be the name")]
+)
+def test_a_wrong_name_gets_a_sentence(
+    panel: Any, slicer_host: Any, raw_dataset: Path, add_patient: Any, name: str, text: str
+) -> None:
+    wish(panel, slicer_host, raw_dataset, add_patient()[:2], name)
+    slicer_host.main_window()
+    slicer_host.testing_enabled = False
+    slicer_host.answer_next_dialog("OK")
+    panel.ui.addCaseButton.click()
+    settle(panel, slicer_host)
+    assert text in slicer_host.dialogs_shown[-1]
+    assert text in panel.ui.addNoteLabel.text
+    assert panel.ui.addCaseButton.enabled
