@@ -16,24 +16,16 @@ from slicer.ScriptedLoadableModule import (
 
 from FlareSegmentLib import labels
 from FlareSegmentLib.errors import WorkerError
-from FlareSegmentLib.worker_client import WorkerState, worker_command
+from FlareSegmentLib.worker_client import WorkerState
 from FlareSegmentSlicer import measurement, result_table, segmentation_output
 from FlareSegmentSlicer.job import JobOptions, prepareJob
 from FlareSegmentSlicer.job_run import JobRun, RunCallbacks
-from FlareSegmentSlicer.panel.batch_section import BatchListeners, BatchSection
-from FlareSegmentSlicer.panel.choices import choicesOf
-from FlareSegmentSlicer.panel.model_selector import ModelSelector
-from FlareSegmentSlicer.panel.result_section import ResultSection
-from FlareSegmentSlicer.panel.run_section import RunListeners, RunSection
-from FlareSegmentSlicer.panel.target_list import TargetList
+from FlareSegmentSlicer.panel.panel import Panel
 from FlareSegmentSlicer.parameter_node import FlareSegmentParameterNode
-from FlareSegmentSlicer.roi import fitRoi
 from FlareSegmentSlicer.sample_data import registerSampleData
 from FlareSegmentSlicer.shared import installation
 from FlareSegmentSlicer.shared.installation import torchIsInstalled
-from FlareSegmentSlicer.shared.parameter_binding import ParameterBinding
 from FlareSegmentSlicer.shared.reloading import forgetPackages
-from FlareSegmentSlicer.shared.worker_python import workerPython
 from FlareSegmentSlicer.terminology import loadTerminology
 from FlareSegmentSlicer.undo import UndoHistory
 from FlareSegmentSlicer.worker_owner import WorkerOwner
@@ -70,200 +62,37 @@ class FlareSegment(ScriptedLoadableModule):
 #
 
 
-class FlareSegmentWidget(ScriptedLoadableModuleWidget, ParameterBinding):
-    """The panel: joins its sections to the parameter node, leaves the work to the logic."""
+class FlareSegmentWidget(ScriptedLoadableModuleWidget, Panel):
+    """The panel as Slicer makes, enters and ends it; what is in it is in `Panel`."""
 
     def __init__(self, parent=None) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)
-        ParameterBinding.__init__(self)
-        self.logic = None
-        self.batch = None
-        self._lastChoices = None
+        Panel.__init__(self)
 
     def setup(self) -> None:
         """Build the panel; called when the module is opened for the first time."""
         ScriptedLoadableModuleWidget.setup(self)
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/FlareSegment.ui"))
         self.layout.addWidget(uiWidget)
-        self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
-
-        self.logic = FlareSegmentLogic()
-        self.logic.onWorkerState = self._onWorkerState
-        self.logic.onLog = self._log
-        self._makeSections()
-        self.observeScene()
-        self.initializeParameterNode()
-        self.batch.show()
-
-    def _makeSections(self) -> None:
-        self.targets = TargetList(self.ui, self._onSkippedTargets)
-        self.models = ModelSelector(self.ui, self.parent, self._onModelChosen)
-        self.run = RunSection(
-            self.ui,
-            self.logic,
-            RunListeners(self.choices, self.updateGUI, self._onResult, self._warmUp, self._log),
-        )
-        self.results = ResultSection(
-            self.ui,
-            self.logic,
-            lambda: self.choices().volume,
-            self.run.say,
-            self.updateGUI,
-        )
-        self.ui.roiSelector.connect("nodeAddedByUser(vtkMRMLNode*)", self._onRoiAdded)
-        self.batch = BatchSection(
-            self.ui,
-            self.logic.batchCommand
-            or worker_command(workerPython(), "FlareSegmentLib.batch_worker"),
-            BatchListeners(
-                lambda: self._parameterNode, self.choices, self._prepareBatch, self._log
-            ),
-        )
-        self.models.show("")
+        self.fill(slicer.util.childWidgetVariables(uiWidget), FlareSegmentLogic())
 
     def cleanup(self) -> None:
         """Leave nothing behind; called when the panel is destroyed."""
-        if self.batch is None:  # setup failed before it was made
-            return
-        self.setParameterNode(None)
-        self.batch.stop()
-        self.run.stop()
-        self.logic.onWorkerState = None
-        self.logic.onLog = None
-        FlareSegmentLogic.stopWorker()
-        self.removeObservers()
+        self.end()
 
     def enter(self) -> None:
         """Warm the worker up while the user is still choosing."""
-        self.initializeParameterNode()
-        self.models.show(self._parameterNode.modelFolder)
-        self._warmUp()
+        self.begin()
+
+    def exit(self) -> None:
+        """Stop following the scene while another module is shown."""
+        Panel.exit(self)
 
     def onReload(self) -> None:
         """Read all of our files again, for developers; Slicer itself reads only this one."""
         forgetPackages("FlareSegmentSlicer", "FlareSegmentLib")
         ScriptedLoadableModuleWidget.onReload(self)
-
-    def onSceneStartClose(self, caller, event) -> None:
-        """Let go of nodes that are about to vanish."""
-        self.logic.cancel()
-        self.logic.forgetUndo()
-        ParameterBinding.onSceneStartClose(self, caller, event)
-
-    def onSceneEndClose(self, caller, event) -> None:
-        """Begin anew in the empty scene."""
-        self.run.say("")
-        self.results.take(None, [])
-        ParameterBinding.onSceneEndClose(self, caller, event)
-        self.updateGUI()
-
-    def initializeParameterNode(self) -> None:
-        """Follow the scene's parameter node; preselect the first volume."""
-        ParameterBinding.initializeParameterNode(self)
-        if not self._parameterNode.inputVolume:
-            volume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
-            if volume:
-                self._parameterNode.inputVolume = volume
-
-    # --- choices and state -------------------------------------------------------------------
-
-    def choices(self):
-        """Give what is chosen, as `Choices`."""
-        return choicesOf(self._parameterNode)
-
-    @property
-    def state(self):
-        """What the panel shows, as `PanelState`."""
-        return self.run.state
-
-    def onParameterNodeModified(self, caller=None, event=None) -> None:
-        """Show the choices; a new choice ends the display of the last outcome."""
-        node = self._parameterNode
-        if not node:
-            return
-        choices = (
-            node.inputVolume,
-            node.roi,
-            tuple(node.skippedTargets),
-            node.modelFolder,
-            node.device,
-        )
-        if self._lastChoices != choices:
-            self._lastChoices = choices
-            if not self.logic.busy:
-                self.run.forgetOutcome()
-        self._resetForeignOutput()
-        self.targets.show(node.skippedTargets)
-        self.updateGUI()
-
-    def _resetForeignOutput(self) -> None:
-        """Go back to a new segmentation when the one made here belongs to another volume."""
-        node = self._parameterNode
-        output, volume = node.outputSegmentation, node.inputVolume
-        if not output or not volume or output is not self.results.segmentation:
-            return
-        role = output.GetReferenceImageGeometryReferenceRole()
-        if output.GetNodeReferenceID(role) != volume.GetID():
-            node.outputSegmentation = None
-
-    def updateGUI(self) -> None:
-        """Bring all sections in line with the state."""
-        if self._parameterNode is None:
-            return
-        ui, busy = self.ui, self.state.busy
-        for widget in (
-            ui.inputsCollapsibleButton,
-            ui.outputsCollapsibleButton,
-            ui.advancedCollapsibleButton,
-        ):
-            widget.enabled = not busy
-        ui.allFramesCheckBox.visible = self.choices().browser is not None
-        self.run.show()
-        self.results.showButtons(running=self.logic.busy)
-        self.batch.showButton()
-
-    # --- what the sections tell --------------------------------------------------------------
-
-    def _onSkippedTargets(self, skipped: list[str]) -> None:
-        if self._parameterNode:
-            self._parameterNode.skippedTargets = skipped
-
-    def _onRoiAdded(self, roi) -> None:
-        volume = self.choices().volume
-        if volume and volume.GetImageData():
-            fitRoi(roi, volume)
-            roi.CreateDefaultDisplayNodes()
-
-    def _onModelChosen(self, folder: str | None) -> None:
-        if folder is not None:
-            self._parameterNode.modelFolder = folder
-        self.models.show(self._parameterNode.modelFolder)
-        self._warmUp()
-
-    def _onResult(self, segmentation, rows: list[dict]) -> None:
-        node = self._parameterNode
-        self.results.take(segmentation, rows)
-        if node:
-            node.outputSegmentation = segmentation
-            node.resultTable = self.logic.tableOf(segmentation)
-
-    def _prepareBatch(self) -> None:
-        self.run.ensureInstalled()
-        # Two networks at once would halve the speed of both, or run out of memory.
-        if not self.logic.busy:
-            FlareSegmentLogic.stopWorker()
-
-    def _onWorkerState(self, state: WorkerState) -> None:
-        self._log(_("Worker: {state}").format(state=state.value))
-        self.updateGUI()
-
-    def _log(self, line: str) -> None:
-        self.ui.logText.appendPlainText(line)
-
-    def _warmUp(self) -> None:
-        if self._parameterNode:
-            self.run.warmUp()
 
 
 #

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
-from .errors import FlareError
+from .command_line import INTERRUPTED, accept_all_letters, exit_code, interrupt
 from .labels import parse_targets, targets
 
 if TYPE_CHECKING:
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from .model_choice import ModelChoice
 
 PROGRAM = "flare-segment"
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C or an end asked for by the system."""
 
 _DESCRIPTION = """\
 Segment 13 abdominal organs and tumor in CT scans.
@@ -60,10 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit code: 0; 1 when something failed; 2 for a wrong command line; 130 after Ctrl-C.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    # Names of files may hold letters that the terminal cannot show.
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    accept_all_letters()
     if words == ["--version"]:
         print(f"{PROGRAM} {__version__}")
         return 0
@@ -72,16 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(words)
     level = logging.INFO if options.verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
-    try:
-        code: int = options.function(options)
-    except FlareError as error:
-        return _fail(str(error))
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:  # `| head`: nobody reads on; also Python's own last flush must not fail
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return code
+    return exit_code(PROGRAM, lambda: options.function(options))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -172,7 +157,7 @@ def _segment(options: argparse.Namespace) -> int:
 
     for name in ("SIGTERM", "SIGHUP"):  # as Ctrl-C: temporary files and claims are removed
         if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _interrupt)
+            signal.signal(getattr(signal, name), interrupt)
     settings = BatchSettings(
         output=options.output,
         targets=parse_targets(options.targets) if options.targets else None,
@@ -211,10 +196,6 @@ def _segment(options: argparse.Namespace) -> int:
         )
         return INTERRUPTED
     return _summary(results, options.output)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _tell(result: CaseResult) -> None:
@@ -308,11 +289,6 @@ def _fact_text(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_fact_text, value))
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _fail(message: str) -> int:
-    print(f"{PROGRAM}: {message}", file=sys.stderr)
-    return 1
 
 
 if __name__ == "__main__":

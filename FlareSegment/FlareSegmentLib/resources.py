@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -23,13 +24,34 @@ def resources_folder() -> Path:
     FileNotFoundError
         When the installation is incomplete. The text lists the places that were tried.
     """
-    for folder in _CANDIDATES:
-        # A module's own Resources/ (icons, .ui) may stand at the first place: only the folder
-        # with labels.json is the shared one.
-        if (folder / "labels.json").is_file():
+    return folder_with("labels.json", _CANDIDATES, "FlareSegment")
+
+
+def folder_with(name: str, candidates: Sequence[Path], module: str) -> Path:
+    """Give the first of `candidates` that holds the file or folder `name`.
+
+    A folder alone proves nothing: a module's own Resources/ (icons, .ui) may stand at the first
+    place.
+
+    Parameters
+    ----------
+    name
+        What tells the folder from others.
+    candidates
+        Where it may be.
+    module
+        What to install again when it is nowhere.
+
+    Raises
+    ------
+    FileNotFoundError
+        When none holds it. The text lists the places that were tried.
+    """
+    for folder in candidates:
+        if (folder / name).exists():
             return folder
-    tried = ", ".join(str(folder) for folder in _CANDIDATES)
+    tried = ", ".join(str(folder) for folder in candidates)
     raise FileNotFoundError(
-        f"The file labels.json was not found in any of: {tried}. "
-        "The installation is incomplete; install FlareSegment again."
+        f"{name} was not found in any of: {tried}. "
+        f"The installation is incomplete; install {module} again."
     )

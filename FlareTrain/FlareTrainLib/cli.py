@@ -5,22 +5,19 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from FlareSegmentLib import __version__
-from FlareSegmentLib.errors import Cancelled, FlareError, InputError
+from FlareSegmentLib.command_line import INTERRUPTED, accept_all_letters, exit_code, interrupt
+from FlareSegmentLib.errors import InputError
 
 if TYPE_CHECKING:
     from .pseudo_labels import JobRunner
 
 PROGRAM = "flare-train"
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C or an end asked for by the system."""
 
 _DESCRIPTION = """\
 Train models for FlareSegment from CT scans with partial labels or none.
@@ -46,23 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit code: 0; 1 when something failed; 2 for a wrong command line; 130 when stopped.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    accept_all_letters()
     options = _parser().parse_args(arguments)
     level = logging.WARNING if options.quiet else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    try:
-        code: int = options.function(options)
-    except Cancelled as stopped:
-        print(f"{PROGRAM}: {stopped}", file=sys.stderr)
-        return INTERRUPTED
-    except FlareError as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return code
+    return exit_code(PROGRAM, lambda: options.function(options))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -261,7 +246,7 @@ def _run(options: argparse.Namespace) -> int:
     from .pipeline import RunArguments, run_recipe
 
     # As Ctrl-C outside of training, which has its own way to stop at the end of a step.
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     bundle = run_recipe(
         RunArguments(
             recipe=options.recipe,
@@ -372,7 +357,7 @@ def _export(options: argparse.Namespace) -> int:
 def _study(options: argparse.Namespace) -> int:
     from .study_cli import study
 
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     print(study(options))
     return 0
 
@@ -391,7 +376,3 @@ def _runner(options: argparse.Namespace) -> JobRunner | None:
     from .cluster import cluster_runner
 
     return cluster_runner(options.scheduler, options.workers)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from FlareSegmentLib.resources import folder_with
+
 _LIB_PARENT = Path(__file__).resolve().parent.parent
 
 _CANDIDATES = (
@@ -22,12 +24,4 @@ def train_resources_folder() -> Path:
     FileNotFoundError
         When the installation is incomplete. The text lists the places that were tried.
     """
-    for folder in _CANDIDATES:
-        # In the source tree of the other module a folder of this name holds no recipes.
-        if (folder / "Recipes").is_dir():
-            return folder
-    tried = ", ".join(str(folder) for folder in _CANDIDATES)
-    raise FileNotFoundError(
-        f"The folder Recipes was not found in any of: {tried}. "
-        "The installation is incomplete; install FlareTrain again."
-    )
+    return folder_with("Recipes", _CANDIDATES, "FlareTrain")
