@@ -1,6 +1,6 @@
 """Measure everything and write RESULTS.md.
 
-make bench                                   everything, about 25 minutes on 2 cores
+make bench                                   everything, about 40 minutes on 2 cores
 make bench BENCH_ARGS="--only startup"       one part; the others keep their figures
 make bench BENCH_ARGS="--runs 1 --slices 20 40 --peer-slices 20 --in-plane 128
                        --results rehearsal.md"   a rehearsal in minutes
@@ -17,11 +17,13 @@ import accuracy
 import inputs
 import negatives
 import networks
+import paper_sizes
 import peers
 import robustness
 import scaling
 import sources
 import startup
+import training
 import tumor
 from inputs import MissingInputError, Options
 from measuring import ScriptFailedError, machine
@@ -36,6 +38,8 @@ PARTS = {
     "scaling": ("Volumes of 55 to 1000 slices, and the floor", scaling.section),
     "startup": ("Start-up", startup.section),
     "networks": ("What the sub-voxel stem saves", networks.section),
+    "training": ("A training step beside the bare pass", training.section),
+    "paper_sizes": ("A training step at the papers' sizes", paper_sizes.section),
 }
 
 
