@@ -163,7 +163,7 @@ def refine(tutorial: Tutorial, data: Path, folder: Path) -> None:
     panel, ui = tutorial.panel, tutorial.panel.ui
     model = available_models()[0].folder
     check(ui.sourceList, [f"model:{model}", "source:other program"])
-    panel.training.chooseRecipe("quick")
+    panel.training.chooseRecipe("tune")
     refinement = data / "refinement"
     tutorial.step("refine", panel.refinement.onRefine, lambda: tutorial.ended(refinement))
     ui.worklistTable.setCurrentCell(0, 0)

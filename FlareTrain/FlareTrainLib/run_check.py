@@ -55,19 +55,17 @@ def _check_sources(recipe: Recipe, dataset: Dataset) -> None:
 
 
 def _check_initial(recipe: Recipe, initial: str) -> None:
-    """Refuse a model whose networks are not those of the recipe."""
-    if not initial:
-        return
-    info = read_choice(find_bundle(initial)).info
+    """Refuse to start from a model whose networks are not those of the recipe."""
     for stage, part in ((recipe.network, "network"), (recipe.localiser, "localiser")):
-        theirs = info.get(part)
-        if stage is None or not theirs:
+        if stage is None or not (initial or stage.training.initial):
             continue
-        if not _same_network(stage, theirs):
+        info = read_choice(find_bundle(initial or stage.training.initial)).info
+        theirs = info.get(part if initial else stage.training.initial_part)
+        if theirs and not _same_network(stage, theirs):
             raise InputError(
                 f"The {part} of the model '{info.get('name')}' is not the one that the recipe "
-                f"'{recipe.name}' trains. Choose the recipe that the model was made with, or start "
-                "from nothing."
+                f"'{recipe.name}' trains. Choose the recipe that the model was made with, or "
+                "another model to start from."
             )
 
 

@@ -85,9 +85,9 @@ class TrainingSection:
         combo = self.panel.ui.initialComboBox
         chosen = combo.currentData
         combo.clear()
-        combo.addItem(_("nothing"), "")
+        combo.addItem(_("what the recipe says"), "")
         for choice in model_choice.available_models():
-            text = _("{name} (comes with FlareSegment)") if choice.bundled else "{name}"
+            text = _("{name} (bundled)") if choice.bundled else "{name}"
             combo.addItem(text.format(name=choice.name), str(choice.folder))
         combo.setCurrentIndex(max(combo.findData(chosen or ""), 0))
 

@@ -58,3 +58,19 @@ def test_a_gpu_that_is_not_there_is_warned_of(raw_dataset: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("There is a GPU.")
     assert "No NVIDIA GPU" in foresee(wanted(raw_dataset, device="cuda"))
+
+
+def test_the_recipe_that_tunes_fits_the_model_that_comes_with_it(raw_dataset: Path) -> None:
+    """Its networks are copies of the bundled model's: where one is changed, the other must be."""
+    from FlareSegmentLib.errors import FlareError
+    from FlareSegmentLib.model_choice import read_choice
+    from FlareSegmentLib.resources import resources_folder
+
+    try:
+        read_choice(resources_folder() / "Models" / "flare-base")
+    except FlareError:
+        pytest.skip("the bundled model is not in this checkout")
+    assert foresee({**wanted(raw_dataset), "recipe": "tune"}) == ""
+    initial = str(model(raw_dataset.parent / "wider", [16, 16]))
+    with pytest.raises(InputError, match="of the model 'wider' is not the one"):
+        foresee({**wanted(raw_dataset), "recipe": "tune", "initial": initial})
