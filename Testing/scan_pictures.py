@@ -52,7 +52,7 @@ def draw(host: Any, scan: Any, folder: Path) -> list[Path]:
     panel = module.enter()
     volume = into_scene(scan, "Abdominal CT")
     panel.ui.inputSelector.setCurrentNode(volume)
-    panel.onApplyButton()
+    panel.ui.applyButton.click()
     while panel.logic.busy:
         slicer.app.processEvents()
     segmentation = panel.ui.outputSelector.currentNode()

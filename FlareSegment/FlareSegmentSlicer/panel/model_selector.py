@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from slicer.i18n import tr as _
 from FlareSegmentLib import model_choice
 from FlareSegmentLib.errors import BundleError
 from FlareSegmentLib.model_choice import ModelChoice
+
+_SUMMARY = 240
+"""Letters shown of a model's summary, five lines; the rest is in the tool tip."""
 
 
 class ModelSelector:
@@ -49,7 +53,9 @@ class ModelSelector:
         combo.setCurrentIndex(max(combo.findData(chosen), 0) if chosen else 0)
         combo.blockSignals(False)
         shown = [choice for choice in choices if str(choice.folder) == combo.currentData]
-        self._ui.modelInfoLabel.text = shown[0].summary if shown else ""
+        summary = shown[0].summary if shown else ""
+        self._ui.modelInfoLabel.text = textwrap.shorten(summary, _SUMMARY, placeholder=" ...")
+        self._ui.modelInfoLabel.toolTip = summary
         for label in (self._ui.modelInfoLabel, self._ui.modelInfoTitle):
             label.visible = bool(self._ui.modelInfoLabel.text)
 

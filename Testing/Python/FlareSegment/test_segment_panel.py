@@ -344,6 +344,17 @@ def test_models_are_listed_with_the_bundled_one_first(panel, tmp_path: Path) -> 
     assert panel.ui.modelComboBox.currentData == str(tmp_path)
 
 
+def test_long_story_of_a_model_is_cut_and_whole_in_the_tool_tip(panel, tmp_path: Path) -> None:
+    data = [f"data set {number}" for number in range(60)]
+    info = {"name": "many", "version": "3", "facts": {"license": "L", "training_data": data}}
+    (tmp_path / "model.json").write_text(json.dumps(info))
+    panel.models.show(str(tmp_path))
+    label = panel.ui.modelInfoLabel
+    assert label.text.startswith("Version 3. License: L. Trained on: data set 0,")
+    assert len(label.text) <= 240
+    assert label.toolTip.endswith("data set 59.")
+
+
 def test_model_of_the_user_is_chosen_by_its_folder(panel, tmp_path, slicer_host) -> None:
     (tmp_path / "model.json").write_text('{"name": "My model"}')
     slicer_host.answer_next_dialog(str(tmp_path))
