@@ -9,16 +9,12 @@ somebody else's rules never becomes a training label.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from scipy import ndimage
-from torch import Tensor
-from torch.nn import functional
 
 from FlareSegmentLib.errors import InputError
 from FlareSegmentLib.reading import is_volume_file
@@ -27,10 +23,14 @@ from .anatomy_affine import NoCommonAnatomy
 from .anatomy_registration import register
 from .anatomy_settings import AnatomySettings
 from .anatomy_shapes import held_tissue, nearest, read_shape, shape_of
+from .anatomy_table import AnatomyRow, anatomy_csv, anatomy_summary
+from .displacement import deform
 from .packing import IGNORE, PackedCase, read_case, read_index, write_case
 from .settings import read_json, settings_to_json, write_json
 
 logger = logging.getLogger(__name__)
+
+TABLE = "anatomy.csv"
 
 AROUND_MM = 70.0
 """What is kept of a scan above and below its organs."""
@@ -40,9 +40,6 @@ STRAY = 0.001
 
 MOST_UNKNOWN = 0.03
 """Slices at the ends of a deformed scan of which a larger share comes from beyond it are cut."""
-
-SLAB = 16
-"""Slices deformed at a time; bounds memory, not the result."""
 
 
 def add_anatomy_cases(
@@ -63,7 +60,8 @@ def add_anatomy_cases(
     -------
     cases
         The deformed cases, in the order of `planned_pairs`. Pairs that cannot be registered are
-        left out, so there may be fewer than asked for; why is logged, and noted in `<case>.json`.
+        left out, so there may be fewer than asked for. ``anatomy.csv`` tells what every pair
+        reached, or why it was left out.
 
     Raises
     ------
@@ -73,7 +71,7 @@ def add_anatomy_cases(
     cases, spacing = read_index(folder)
     pairs = planned_pairs(folder, cases, spacing, shapes, settings)
     output.mkdir(parents=True, exist_ok=True)
-    made = []
+    made, rows = [], []
     for case, shape in pairs:
         name = f"{case.name}_as_{shape.name.split('.')[0]}"
         note = output / f"{name}.json"
@@ -81,8 +79,12 @@ def add_anatomy_cases(
         if not (note.exists() and read_json(note)["made_from"] == wanted):
             facts = _deform(folder, case, spacing, shape, output, name, settings)
             write_json(note, {"made_from": wanted, **facts})
-        if "refused" not in read_json(note):
+        reached = read_json(note)
+        rows.append(AnatomyRow(case.name, shape.name.split(".")[0], reached))
+        if "refused" not in reached:
             made.append(replace(case, name=name))
+    (output / TABLE).write_text(anatomy_csv(rows), encoding="utf-8")
+    logger.info(anatomy_summary(rows))
     return made
 
 
@@ -187,8 +189,7 @@ def _deform(
     seen = _seen_slices(moved)
     write_case(output, name, warped[seen], moved[seen])
     overlap = {str(k): [round(a, 3), round(b, 3)] for k, (a, b) in deformation.overlap.items()}
-    means = [float(np.mean([pair[n] for pair in overlap.values()])) for n in (0, 1)]
-    logger.info("%s: Dice with the other anatomy %.2f -> %.2f", name, *means)
+    logger.info("deformed %s", name)
     return {
         "overlap": overlap,
         "jacobian": [round(value, 3) for value in deformation.jacobian],
@@ -211,68 +212,3 @@ def _seen_slices(labels: np.ndarray) -> slice:
     """Slices between the first and the last that come from the scan."""
     seen = np.flatnonzero((labels == IGNORE).mean((1, 2)) <= MOST_UNKNOWN)
     return slice(int(seen[0]), int(seen[-1]) + 1) if len(seen) else slice(0, len(labels))
-
-
-def deform(
-    image: np.ndarray, labels: np.ndarray, spacing: Sequence[float], displacement: Tensor
-) -> tuple[np.ndarray, np.ndarray]:
-    """Deform a scan and its labels.
-
-    Parameters
-    ----------
-    image, labels
-        (k, j, i) HU, and uint8 labels with 255 where nothing is known.
-    spacing
-        (k, j, i) mm.
-    displacement
-        (3, k, j, i) mm at nodes that span the box edge to edge: the voxel at p comes from
-        p + displacement(p).
-
-    Returns
-    -------
-    image, labels
-        int16 by cubic splines, which keep the noise's grain; uint8 by each label's linearly
-        sampled mask. What comes from beyond the scan repeats its border, labeled unknown.
-    """
-    smooth = ndimage.spline_filter(
-        image.astype(np.float32), order=3, output=np.float32, mode="mirror"
-    )
-    present = [int(v) for v in np.unique(labels)]
-    masks = torch.stack([torch.from_numpy((labels == v).astype(np.float32)) for v in present])
-    values = torch.tensor(present, dtype=torch.uint8)
-    nodes = _nodes_at_voxels(displacement, image.shape)
-    warped, moved = np.empty(image.shape, np.int16), np.empty(image.shape, np.uint8)
-    low, high = int(image.min()), int(image.max())
-    size = torch.tensor(image.shape, dtype=torch.float32)
-    steps = torch.tensor(spacing, dtype=torch.float32)
-    axes = [torch.arange(n, dtype=torch.float32) for n in image.shape]
-    for start in range(0, image.shape[0], SLAB):
-        part = slice(start, min(start + SLAB, image.shape[0]))
-        plain = torch.stack(torch.meshgrid(axes[0][part], axes[1], axes[2], indexing="ij"), -1)
-        source = plain + nodes(part).permute(1, 2, 3, 0) / steps
-        there = source.clamp(torch.zeros(3), size - 1).permute(3, 0, 1, 2).numpy()
-        hu = ndimage.map_coordinates(smooth, there, order=3, prefilter=False, mode="mirror")
-        warped[part] = hu.round().clip(low, high)
-        grid = ((source + 0.5) / size * 2 - 1).flip(-1)[None]
-        shares = functional.grid_sample(
-            masks[None], grid, "bilinear", "border", align_corners=False
-        )[0]
-        found = values[shares.argmax(0)]
-        outside = ((source < -0.5) | (source > size - 0.5)).any(-1)
-        found[outside] = IGNORE
-        moved[part] = found.numpy()
-    return warped, moved
-
-
-def _nodes_at_voxels(displacement: Tensor, shape: Sequence[int]) -> Callable[[slice], Tensor]:
-    """Give a function from a slice of k to the displacement (3, k, j, i) mm of its voxels."""
-    axes = [(torch.arange(n, dtype=torch.float32) + 0.5) / n * 2 - 1 for n in shape]
-
-    def at(part: slice) -> Tensor:
-        k, j, i = torch.meshgrid(axes[0][part], axes[1], axes[2], indexing="ij")
-        grid = torch.stack([i, j, k], -1)[None]
-        return functional.grid_sample(
-            displacement[None], grid, "bilinear", "border", align_corners=True
-        )[0]
-
-    return at

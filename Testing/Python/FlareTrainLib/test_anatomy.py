@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,12 +15,13 @@ import torch
 from FlareSegmentLib.errors import InputError
 from FlareSegmentLib.labels import targets
 from FlareSegmentLib.writing import write_label_map
-from FlareTrainLib.anatomy import add_anatomy_cases, deform, planned_pairs
+from FlareTrainLib.anatomy import add_anatomy_cases, planned_pairs
 from FlareTrainLib.anatomy_affine import NoCommonAnatomy, fit_affine
 from FlareTrainLib.anatomy_registration import register
 from FlareTrainLib.anatomy_settings import AnatomySettings
 from FlareTrainLib.anatomy_shapes import FIELD_MM, distances, held_tissue, nearest, shape_of
-from FlareTrainLib.displacement import exponential, jacobian, jacobian_range
+from FlareTrainLib.anatomy_table import AnatomyRow, anatomy_csv, anatomy_summary
+from FlareTrainLib.displacement import deform, exponential, jacobian, jacobian_range
 from FlareTrainLib.grid import PackSettings
 from FlareTrainLib.pack_dataset import pack_refined
 from FlareTrainLib.packing import IGNORE, PackedCase, read_case, read_index, write_case, write_index
@@ -171,6 +173,8 @@ def test_cases_keep_what_is_known_of_their_scan(packed: Path, shapes: Path) -> N
     assert [case.name for case in made] == [case.name for case in dict.fromkeys(made)]
     scans = {case.name: case for case in read_index(packed)[0]}
     assert len(made) == 3
+    table = (packed / "anatomy.csv").read_text(encoding="utf-8").splitlines()
+    assert len(list(csv.DictReader(table))) == 3
     for case in made:
         origin = scans[case.name.split("_as_")[0]]
         assert replace(case, name=origin.name) == origin
@@ -245,6 +249,20 @@ def test_packing_adds_deformed_scans(
     pack_refined(dataset, refined, tmp_path / "refined", output, nowhere)
     assert "not_there is not there" in caplog.text
     assert not any("_as_" in case.name for case in read_index(output)[0])
+
+
+def test_table_tells_what_was_reached_and_what_was_left_out() -> None:
+    """Every pair has its line; the summary counts those that were made."""
+    note = {"overlap": {"1": [0.5, 0.9], "4": [0.1, 0.5]}, "jacobian": [0.3, 4.0], "strength": 1.0}
+    rows = [AnatomyRow("a", "x", note), AnatomyRow("b", "y", {"refused": "too little, in common"})]
+    lines = list(csv.DictReader(anatomy_csv(rows).splitlines()))
+    assert (lines[0]["before"], lines[0]["after"]) == ("0.300", "0.700")
+    assert lines[0]["pancreas after"] == "0.5"
+    assert lines[0]["spleen after"] == ""
+    assert lines[1]["left out because"] == "too little, in common"
+    assert "1 of 2 scans" in anatomy_summary(rows)
+    assert "0.30 -> 0.70" in anatomy_summary(rows)
+    assert anatomy_summary(rows[1:]) == "None of 1 scans could be deformed."
 
 
 def test_wrong_settings_are_refused() -> None:
