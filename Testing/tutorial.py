@@ -21,7 +21,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH, HEIGHT = 500, 940
-CORRECTED, RUN = "patient_5", "first try"
+CORRECTED, RUN, MINUTES = "patient_5", "first try", 3
 
 
 class Tutorial:
@@ -189,17 +189,19 @@ def train(tutorial: Tutorial, host: Any, data: Path) -> None:
     run = data.resolve() / "runs" / RUN
     check(ui.sourceList, [f"source:{bundled_name()}", "source:other program"])
     ui.runNameLineEdit.text = RUN
+    panel.parameterNode.minutes = MINUTES
     tutorial.step("look whether it fits", panel.training.onStart, tutorial.at_rest)
     if panel.run() is None:
         raise RuntimeError(ui.runStatusLabel.text)
 
     def half_way() -> bool:
-        return ui.progressBar.value > 450 and "left" in ui.runStatusLabel.text
+        log = ui.logText.toPlainText()
+        return "network: step" in ui.runStatusLabel.text and log.count("'loss'") > 5
 
-    tutorial.step("half of the training", lambda: None, half_way)
+    tutorial.step("first steps of the training", lambda: None, half_way)
     ui.logGroupBox.collapsed = False
     tutorial.picture("train_4_training", "trainingCollapsibleButton")
-    tutorial.step("the other half", lambda: None, lambda: tutorial.ended(run))
+    tutorial.step("the rest of the training", lambda: None, lambda: tutorial.ended(run))
     ui.modelNameLineEdit.text = "my first model"
     ui.modelDescriptionLineEdit.text = "Practice: synthetic patients."
     tutorial.picture("train_5_result", "resultCollapsibleButton")

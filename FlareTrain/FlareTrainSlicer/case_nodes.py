@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import slicer
@@ -66,7 +67,7 @@ def nodeSteps(folder: Path, key: str = "") -> Generator[None, None, tuple]:
     return volume, segmentations
 
 
-def loadedView(key: str):
+def loadedView(key: str) -> Any:
     """Give the volume that was loaded for this, or None."""
     for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
         if node.GetAttribute(VIEW_ATTRIBUTE) == key:
@@ -74,7 +75,7 @@ def loadedView(key: str):
     return None
 
 
-def _copySteps(array: np.ndarray, image) -> Generator[None, None, None]:
+def _copySteps(array: np.ndarray, image: Any) -> Generator[None, None, None]:
     """Copy voxels (k, j, i) into an image of that size."""
     image.AllocateScalars(get_vtk_array_type(array.dtype), 1)
     target = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(array.shape)
@@ -84,7 +85,7 @@ def _copySteps(array: np.ndarray, image) -> Generator[None, None, None]:
         yield
 
 
-def _volume(view: CaseView, image, matrix, key: str):
+def _volume(view: CaseView, image: Any, matrix: Any, key: str) -> Any:
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", view.name)
     node.SetIJKToRASMatrix(matrix)
     node.SetAttribute(VIEW_ATTRIBUTE, key)
@@ -96,7 +97,7 @@ def _volume(view: CaseView, image, matrix, key: str):
     return node
 
 
-def _segmentation(layer: Layer, image, volume):
+def _segmentation(layer: Layer, image: Any, volume: Any) -> Any:
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", layer.name)
     node.CreateDefaultDisplayNodes()
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
@@ -116,7 +117,7 @@ def _segmentation(layer: Layer, image, volume):
     return node
 
 
-def _segment(name: str, color: tuple, value: int, image):
+def _segment(name: str, color: tuple, value: int, image: Any) -> Any:
     """Give a segment: the voxels of a shared image that have this value."""
     segment = slicer.vtkSegment()
     segment.SetName(name)

@@ -22,7 +22,7 @@ _SLAB_BYTES = 2 * 2**20
 
 
 def stagingSteps(
-    folder: Path, data: Path, case: NewCase, volume, segmentation
+    folder: Path, data: Path, case: NewCase, volume: Any, segmentation: Any
 ) -> Generator[None, None, dict[str, Any]]:
     """Write what is needed into `folder`; the arguments of the task "add".
 
@@ -59,9 +59,10 @@ def stagingSteps(
     return staged_arguments(data, case, ijkToRas(volume), layers)
 
 
-def segmentTargets(segmentation) -> dict[str, str]:
+def segmentTargets(segmentation: Any) -> dict[str, str]:
     """Give the segment of each target: by FlareSegment's mark, identifier or name."""
-    container, found = segmentation.GetSegmentation(), {}
+    container = segmentation.GetSegmentation()
+    found: dict[str, str] = {}
     known = {target.name.lower(): target.key for target in labels.targets()}
     known |= {target.key: target.key for target in labels.targets()}
     for number in range(container.GetNumberOfSegments()):
@@ -74,7 +75,7 @@ def segmentTargets(segmentation) -> dict[str, str]:
     return found
 
 
-def _checkedSegments(case: NewCase, volume, segmentation) -> dict[str, str]:
+def _checkedSegments(case: NewCase, volume: Any, segmentation: Any) -> dict[str, str]:
     """Give the segments that are structures, or say why this cannot be a case."""
     if not case.annotated:
         raise InputError(
@@ -108,7 +109,7 @@ def _write(path: Path, array: np.ndarray) -> Generator[None, None, None]:
 
 
 def _layerSteps(
-    folder: Path, files: dict[str, str], volume, segmentation, segmentId: str
+    folder: Path, files: dict[str, str], volume: Any, segmentation: Any, segmentId: str
 ) -> Generator[None, None, tuple[str, tuple, int]]:
     """Write the image of a segment, once for all that share it: file, extent (k, j, i), value.
 
@@ -137,13 +138,13 @@ def _layerSteps(
     return files[known], extent, segment.GetLabelValue()
 
 
-def _onGrid(image, volume) -> bool:
+def _onGrid(image: Any, volume: Any) -> bool:
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
     return np.allclose(slicer.util.arrayFromVTKMatrix(matrix), ijkToRas(volume), atol=1e-6)
 
 
-def _changeTimes(volume, segmentation) -> tuple:
+def _changeTimes(volume: Any, segmentation: Any) -> tuple:
     """Give what grows when scan or segments are changed."""
     container = segmentation.GetSegmentation()
     name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()

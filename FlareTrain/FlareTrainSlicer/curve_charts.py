@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import slicer
@@ -19,7 +20,7 @@ KINDS = (LOSS, DSC)
 _LINES = ((31, 119, 180), (214, 39, 40), (44, 160, 44), (148, 103, 189), (140, 86, 75))
 
 
-def chartOf(kind: str, run: Path):
+def chartOf(kind: str, run: Path) -> Any:
     """Give the chart of a run, or None when it is not in the scene."""
     for node in slicer.util.getNodesByClass("vtkMRMLPlotChartNode"):
         if node.GetAttribute(kind) == str(run):
@@ -27,7 +28,7 @@ def chartOf(kind: str, run: Path):
     return None
 
 
-def makeChart(kind: str, run: Path):
+def makeChart(kind: str, run: Path) -> Any:
     """Give the chart of a run; made when it is not in the scene."""
     chart = chartOf(kind, run)
     if chart is None:
@@ -50,13 +51,13 @@ def updateSteps(curves: RunCurves) -> Generator[None, None, None]:
             yield from _fillSteps(chart, points)
 
 
-def show(chart) -> None:
+def show(chart: Any) -> None:
     """Show a chart in a plot view, in a layout that has one."""
     if slicer.app.layoutManager() is not None:
         slicer.modules.plots.logic().ShowChartInLayout(chart)
 
 
-def _fillSteps(chart, curves: dict[str, Points]) -> Generator[None, None, None]:
+def _fillSteps(chart: Any, curves: dict[str, Points]) -> Generator[None, None, None]:
     colors = {target.key: target.color for target in labels.targets()}
     names = {target.key: target.name for target in labels.targets()}
     for number, (key, points) in enumerate(curves.items()):
@@ -73,12 +74,12 @@ def _fillSteps(chart, curves: dict[str, Points]) -> Generator[None, None, None]:
         yield
 
 
-def _seriesOf(chart, name: str):
+def _seriesOf(chart: Any, name: str) -> Any:
     nodes = [chart.GetNthPlotSeriesNode(n) for n in range(chart.GetNumberOfPlotSeriesNodes())]
     return next((node for node in nodes if node is not None and node.GetName() == name), None)
 
 
-def _newSeries(chart, name: str, color: tuple[int, int, int]):
+def _newSeries(chart: Any, name: str, color: tuple[int, int, int]) -> Any:
     table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", f"{chart.GetName()} {name}")
     series = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", name)
     series.SetName(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import qt
 import slicer
@@ -12,7 +13,7 @@ from FlareSegmentLib import labels
 from FlareSegmentLib.errors import FlareError
 from FlareSegmentSlicer.shared.check_list import addCheckItem, checkedKeys
 from FlareTrainLib.add_case import NewCase, case_exists, make_dataset, target_ids_of
-from FlareTrainLib.case_split import move_case
+from FlareTrainLib.case_split import Part, move_case
 from FlareTrainLib.case_table import Listing, read_listing
 from FlareTrainLib.task_folder import TaskState
 
@@ -26,7 +27,7 @@ CHECK, ADDED = "check", "added"
 class DatasetSection:
     """Lists the cases of the chosen folder; whatever has to be read is read by a process."""
 
-    def __init__(self, panel) -> None:
+    def __init__(self, panel: Any) -> None:
         self.panel = panel
         self.listing = Listing()
         self.adding: Path | None = None
@@ -104,7 +105,7 @@ class DatasetSection:
             fillSteps(self.panel.ui.caseTable, rows, tips), self._onShown, self._onNotListed
         )
 
-    def _onShown(self, _nothing) -> None:
+    def _onShown(self, _nothing: object) -> None:
         self.panel.updateGUI()
 
     def updateButtons(self) -> None:
@@ -176,7 +177,7 @@ class DatasetSection:
         """Judge by the selected case from now on."""
         self._move("validation")
 
-    def _move(self, part: str) -> None:
+    def _move(self, part: Part) -> None:
         row = self.listing.rows[self.panel.ui.caseTable.currentRow()]
         if part == "validation" and row.annotated == "nothing":
             text = _("Nothing is annotated in {case}: it cannot judge a model.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import qt
 import slicer
@@ -14,7 +15,7 @@ from FlareSegmentLib.errors import FlareError
 from FlareSegmentSlicer.shared.check_list import addCheckItem, allKeys, checkedKeys
 from FlareSegmentSlicer.shared.installation import ensureInstalled
 from FlareTrainLib import task_folder
-from FlareTrainLib.case_choices import write_choice
+from FlareTrainLib.case_choices import Choice, write_choice
 from FlareTrainLib.refinement_task import REFINEMENT, WorklistRow, worklist
 
 from .jobs import Job, Steps
@@ -24,7 +25,7 @@ from .tables import fillSteps, number, prepareLongTable
 class RefinementSection:
     """Shows the worklist, what should be looked at first, first."""
 
-    def __init__(self, panel) -> None:
+    def __init__(self, panel: Any) -> None:
         self.panel = panel
         self.rows: list[WorklistRow] = []
         self._steps: Steps | None = None
@@ -34,9 +35,12 @@ class RefinementSection:
         prepareLongTable(ui.worklistTable, titles)
         ui.addSourceButton.connect("clicked(bool)", self.onAddSource)
         ui.refineButton.connect("clicked(bool)", self.onRefine)
-        for button, choice in (
-            (ui.acceptButton, "accepted"), (ui.rejectButton, "rejected"), (ui.ruleButton, None)
-        ):  # fmt: skip
+        choices: tuple[tuple[Any, Choice | None], ...] = (
+            (ui.acceptButton, "accepted"),
+            (ui.rejectButton, "rejected"),
+            (ui.ruleButton, None),
+        )
+        for button, choice in choices:
             button.connect("clicked(bool)", partial(self.onChoice, choice))
         ui.worklistTable.connect("cellDoubleClicked(int,int)", self.onDoubleClicked)
         ui.worklistTable.connect("itemSelectionChanged()", self.updateButtons)
@@ -76,7 +80,7 @@ class RefinementSection:
         table, tips = self.panel.ui.worklistTable, [row.reason for row in self.rows]
         self._steps = Steps(fillSteps(table, texts, tips), self._onShown, self._onNotAdded)
 
-    def _onShown(self, _nothing) -> None:
+    def _onShown(self, _nothing: object) -> None:
         self.panel.updateGUI()
 
     def fillSources(self) -> None:
@@ -122,7 +126,7 @@ class RefinementSection:
 
     # --- what the user does ------------------------------------------------------------------
 
-    def onSourceChanged(self, _item=None) -> None:
+    def onSourceChanged(self, _item: object = None) -> None:
         """Heed a check mark."""
         self.panel.updateGUI()
 
@@ -162,7 +166,7 @@ class RefinementSection:
             panel.logic.startRefinement(data, models, sources, panel.training.recipe(), device)
         panel.refreshTasks()
 
-    def onChoice(self, choice: str | None, _checked: bool = False) -> None:
+    def onChoice(self, choice: Choice | None, _checked: bool = False) -> None:
         """Take a person's decision about the selected case."""
         row = self.rows[self.panel.ui.worklistTable.currentRow()]
         with slicer.util.tryWithErrorDisplay(_("The choice was not kept.")):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import qt
 import slicer
@@ -21,7 +24,7 @@ from .tables import fillSteps, number
 class ResultSection:
     """Shows what a run has come to."""
 
-    def __init__(self, panel) -> None:
+    def __init__(self, panel: Any) -> None:
         self.panel = panel
         self.worst: list[tuple[str, float]] = []
         self._shown: tuple = ()
@@ -60,8 +63,10 @@ class ResultSection:
         ui.modelNameLineEdit.placeholderText = model_name(run) if run else ""
         try:
             rows = run_folder.score_rows(run) if run else []
-            evaluation = run / "latest" / "evaluation.json" if run else None
-            self.worst = run_folder.worst_cases(evaluation) if rows else []
+            scored = run is not None and bool(rows)
+            self.worst = (
+                run_folder.worst_cases(run / "latest" / "evaluation.json") if scored else []
+            )
         except FlareError as error:  # being written at this moment
             self._shown = ()
             ui.resultNoteLabel.text = str(error)
@@ -71,7 +76,7 @@ class ResultSection:
             self._steps.cancel()
         self._steps = Steps(self._fill(rows), self._onShown, self._onError)
 
-    def _fill(self, rows: list):
+    def _fill(self, rows: list[dict[str, Any]]) -> Generator[None, None, None]:
         names = {target.key: target.name for target in labels.targets()}
         keys = ("dsc", "bundled_dsc", "nsd", "bundled_nsd")
         texts = [
@@ -82,7 +87,7 @@ class ResultSection:
         worst = [(name, number(value)) for name, value in self.worst]
         yield from fillSteps(self.panel.ui.worstTable, worst)
 
-    def _onShown(self, _nothing) -> None:
+    def _onShown(self, _nothing: object) -> None:
         self.updateButtons()
 
     def updateButtons(self) -> None:
@@ -155,9 +160,8 @@ class ResultSection:
 
 def useInFlareSegment(folder: Path) -> None:
     """Choose a model in FlareSegment."""
-    import FlareSegment
-
-    FlareSegment.FlareSegmentLogic().getParameterNode().modelFolder = str(folder)
+    segment = importlib.import_module("FlareSegment")
+    segment.FlareSegmentLogic().getParameterNode().modelFolder = str(folder)
 
 
 def _hasModel(run: Path | None) -> bool:

@@ -8,10 +8,11 @@ from slicer.i18n import tr as _
 
 from FlareSegmentLib.run_progress import duration_text
 from FlareTrainLib import run_folder
-from FlareTrainLib.task_folder import TaskState
+from FlareTrainLib.run_folder import RunProgress
+from FlareTrainLib.task_folder import TaskState, TaskStatus
 
 
-def runText(run: Path, status, progress) -> str:
+def runText(run: Path, status: TaskStatus, progress: RunProgress) -> str:
     """Say what a run does, and how long it will take."""
     if status.state is TaskState.NEW:
         return _("Not started yet.")
@@ -31,8 +32,8 @@ def runText(run: Path, status, progress) -> str:
         return " ".join(part for part in (states[status.state], message, where) if part)
     if status.state is TaskState.STOPPING:
         return " ".join(part for part in (_("Saving and stopping..."), where) if part)
-    left = [progress.seconds_left, run_folder.budget_seconds_left(run)]
-    left = [seconds for seconds in left if seconds is not None]
+    limits = (progress.seconds_left, run_folder.budget_seconds_left(run))
+    left = [seconds for seconds in limits if seconds is not None]
     if progress.steps and left:
         where += _(", {time} left").format(time=duration_text(min(left)))
     return where or _("Preparing the data...")

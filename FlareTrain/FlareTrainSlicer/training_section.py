@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import qt
 import slicer
@@ -26,7 +27,7 @@ from .run_text import runText
 class TrainingSection:
     """Starts, stops and watches trainings, which are processes that outlive Slicer."""
 
-    def __init__(self, panel) -> None:
+    def __init__(self, panel: Any) -> None:
         self.panel = panel
         self._shownLog = ("", 0, "")
         self._curves: RunCurves | None = None
@@ -193,7 +194,7 @@ class TrainingSection:
             curve_charts.updateSteps(self._curves), self._onCurves, self._onCurvesError
         )
 
-    def _onCurves(self, _nothing) -> None:
+    def _onCurves(self, _nothing: object) -> None:
         pass
 
     def _onCurvesError(self, error: FlareError) -> None:
@@ -278,6 +279,8 @@ class TrainingSection:
 
     def _plot(self, kind: str) -> None:
         run = self.run()
+        if run is None:
+            return
         with slicer.util.tryWithErrorDisplay(_("The curves cannot be shown.")):
             curve_charts.show(curve_charts.makeChart(kind, run))
         self._updateCurves(run)
