@@ -73,6 +73,7 @@ def segment(options: argparse.Namespace) -> None:
     from FlareSegmentLib.labels import parse_targets, target_by_key
     from FlareSegmentLib.model_choice import read_choice
     from FlareSegmentLib.reading import read_volume
+    from FlareSegmentLib.region import box_of_corners, corners_of_bounds, is_rotated
     from FlareSegmentLib.statistics import organ_statistics
     from FlareSegmentLib.statistics_table import statistics_csv
     from FlareSegmentLib.writing import write_label_map
@@ -82,15 +83,19 @@ def segment(options: argparse.Namespace) -> None:
     targets = None if wanted is None else parse_targets(wanted)
     if options.model:
         read_choice(Path(options.model))
+    corners = corners_of_bounds(options.region) if options.region else None
     progress = ProgressPrinter()
     volume = read_volume(Path(options.inputVolume))
+    region = None
+    if corners is not None:
+        region = box_of_corners(corners, volume.affine, volume.array.shape)
     # torch takes seconds to import; wrong arguments are told before.
     from FlareSegmentLib.bundle import ModelBundle, bundled_model
     from FlareSegmentLib.segmenter import Segmenter
 
     model = Path(options.model) if options.model else bundled_model()
     segmenter = Segmenter(ModelBundle.load(model), options.device)
-    result = segmenter.segment(volume, targets, progress)
+    result = segmenter.segment(volume, targets, progress, region=region)
     looked_for = [target_by_key(key) for key in result.targets]
     write_label_map(Path(options.outputLabelMap), result.array, result.affine, looked_for)
     rows = organ_statistics(result.array, volume.array, volume.affine, result.targets)
@@ -102,6 +107,8 @@ def segment(options: argparse.Namespace) -> None:
     _say(f"Found: {', '.join(found) if found else 'none of the structures'}")
     for note in result.report.get("notes", ()):
         _say(note)
+    if corners is not None and is_rotated(corners, volume.affine):
+        _say("The scan is oblique: the region was widened along the scan's own axes.")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -111,6 +118,7 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument("--device", default="auto")
     arguments.add_argument("--model", default="")
     arguments.add_argument("--statistics", default="")
+    arguments.add_argument("--region", default="")
     arguments.add_argument("--xml", action="store_true", help="print the description and end")
     # Hosts may pass these to any module; they are for compiled ones.
     arguments.add_argument("--returnparameterfile", help=argparse.SUPPRESS)
@@ -126,7 +134,12 @@ def main(arguments: list[str] | None = None) -> int:
         # A terminal that cannot show a character of a path must not end the run.
         stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     command_line = parser()
-    options = command_line.parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if "--region" in words[:-1]:
+        # Its value may begin with a minus, which would be taken for another option.
+        place = words.index("--region")
+        words[place : place + 2] = [f"--region={words[place + 1]}"]
+    options = command_line.parse_args(words)
     if options.xml:
         _say((HERE / "FlareSegmentCLI.xml").read_text(encoding="utf-8"))
         return 0

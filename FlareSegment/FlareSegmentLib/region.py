@@ -91,6 +91,38 @@ def corners_of(matrix: np.ndarray, size: Sequence[float] | np.ndarray) -> np.nda
     return corners
 
 
+def corners_of_bounds(text: str) -> np.ndarray:
+    """Read a box along the axes of the patient.
+
+    Parameters
+    ----------
+    text
+        Six numbers, RAS mm, separated by commas: from and to along right, anterior and superior.
+
+    Returns
+    -------
+    ``(8, 3)``, RAS mm.
+
+    Raises
+    ------
+    InputError
+        When there are not six numbers, or a "to" is not above its "from".
+    """
+    try:
+        values = [float(word) for word in text.split(",")]
+    except ValueError:
+        values = []
+    bounds = np.array(values).reshape(-1, 2)[:3] if len(values) == 6 else np.zeros((3, 2))
+    if not (np.isfinite(bounds).all() and (bounds[:, 0] < bounds[:, 1]).all()):
+        raise InputError(
+            f"The region '{text}' is no box. Give six numbers in RAS mm, separated by commas: from "
+            "and to along right, anterior and superior, e.g. -100,120,-80,60,300,420."
+        )
+    matrix = np.eye(4)
+    matrix[:3, 3] = bounds.mean(axis=1)
+    return corners_of(matrix, bounds[:, 1] - bounds[:, 0])
+
+
 def canonical_box(box: Box, shape: Sequence[int], order: AxisOrder) -> Box:
     """Give the box in the canonical view of an array of `shape` (k, j, i) voxels."""
     ranges = []

@@ -152,9 +152,23 @@ def test_only_wanted_targets_are_written(ended) -> None:
     assert values <= {0, 1, 3, 5}
 
 
+def test_region_limits_the_result(scan, tiny_bundle, tmp_path) -> None:
+    """The scan begins at R -10, A -20, S 30 mm and runs to the left, back and head by 9 mm."""
+    output = tmp_path / "labels.nrrd"
+    options = ["--region", "-100,-10,-120,-20,30,111", "--model", tiny_bundle, "--device", "cpu"]
+    ended = run(*options, scan, output)
+    assert ended.returncode == 0, ended.stderr
+    given = sitk.GetArrayFromImage(sitk.ReadImage(str(output)))
+    assert given[:10, :12, :11].any()
+    given[:10, :12, :11] = 0
+    assert not given.any()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
+        (["--region", "-1,2,3", "{scan}", "{out}"], 1, "Give six numbers"),
+        (["--region", "500,600,0,1,0,1", "--targets", "liver", "{scan}", "{out}"], 1, "no voxel"),
         (["--targets", "lung", "{scan}", "{out}"], 1, "lung"),
         (["{scan}.missing", "{out}"], 1, "scan.nrrd.missing"),
         (["--model", "{folder}", "{scan}", "{out}"], 1, "model.json"),

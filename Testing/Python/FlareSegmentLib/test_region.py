@@ -19,6 +19,7 @@ from FlareSegmentLib.region import (
     clear_outside,
     common,
     corners_of,
+    corners_of_bounds,
     is_rotated,
     part_of,
     widened,
@@ -126,6 +127,18 @@ def test_box_thinner_than_a_voxel_is_a_sentence() -> None:
     matrix = box_at(affine, np.array([7.5, 6.5, 4.5]), (0, 0, 0))
     with pytest.raises(InputError, match="holds no voxel"):
         box_of_corners(corners_of(matrix, (1, 1, 1)), affine, SHAPE)
+
+
+def test_bounds_are_read_along_right_anterior_superior() -> None:
+    corners = corners_of_bounds("-100, 120,-80,60,300,420.5")
+    np.testing.assert_allclose(corners.min(axis=0), [-100, -80, 300])
+    np.testing.assert_allclose(corners.max(axis=0), [120, 60, 420.5])
+
+
+@pytest.mark.parametrize("text", ["1,2,3", "a,1,2,3,4,5", "1,0,0,1,0,1", "0,1,0,1,0,nan", ""])
+def test_bounds_that_are_no_box_are_a_sentence(text: str) -> None:
+    with pytest.raises(InputError, match="Give six numbers"):
+        corners_of_bounds(text)
 
 
 BOX: Box = (slice(2, 5), slice(0, 7), slice(10, 15))
