@@ -92,7 +92,8 @@ def _add_one(
     own = (part == host) | (part == TUMOR)
     look = draw_look(host, _level(here, part == host), radius, rng, settings.drop_hu)
     share = torch.sigmoid(-4 * distance / look.edge_mm) * _room(here, part, own, host)
-    inside = (share > LABELED_FROM) & (part != IGNORE)
+    # In fat the outline is where tumor prevails, or fat would be taught to be tumor.
+    inside = torch.where(own, share > LABELED_FROM, share > 0.6) & (part != IGNORE)
     if int(inside.sum()) < LEAST_TUMOR or float(own[inside].float().mean()) < 0.4:
         return 0
     tissue = _tissue(here, distance, look, radius, rng)

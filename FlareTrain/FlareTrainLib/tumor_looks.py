@@ -7,7 +7,7 @@ across the outline that people draw.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,8 +16,8 @@ LIVER, STOMACH = 1, 11
 TYPICAL_HU = 110.0
 """Liver in the portal venous phase."""
 
-CYSTS = {1: 0.1, 2: 0.4, 13: 0.4, 4: 0.2}
-"""Share of cysts by host."""
+CYSTS = {1: 0.04, 2: 0.3, 13: 0.3, 4: 0.1}
+"""Share of cysts by host; many in the liver teach that the gallbladder is one."""
 
 BRIGHT = 0.08
 """Share of tumors of the liver that are brighter than it."""
@@ -77,7 +77,9 @@ def draw_look(
         return _cyst(rng)
     if host == LIVER and kind > 1 - BRIGHT:
         return _bright(level, radius, rng)
-    return _solid(level, radius, rng, drop_hu)
+    look = _solid(level, radius, rng, drop_hu)
+    # Towards fat, into which tumors of other organs bulge, the border is sharp.
+    return look if host == LIVER else replace(look, edge_mm=min(look.edge_mm, 3.0))
 
 
 def _edge(radius: float, rng: np.random.Generator) -> float:
