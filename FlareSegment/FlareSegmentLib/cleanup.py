@@ -7,11 +7,15 @@ when they are tiny, because disease is often multifocal (largest-component rules
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
 
 from .labels import target_by_key
+
+if TYPE_CHECKING:
+    from .coarse_support import CoarseSupport
 
 DEFAULT_LEAST_ML = {
     "liver": 150.0,
@@ -58,6 +62,7 @@ def stray_voxels(
     voxel_ml: float,
     keys: tuple[str, ...],
     settings: CleanupSettings = CleanupSettings(),
+    support: CoarseSupport | None = None,
 ) -> np.ndarray:
     """Mask of the voxels whose component should not be there.
 
@@ -69,6 +74,9 @@ def stray_voxels(
         Volume of a voxel.
     keys
         Target keys in channel order.
+    support
+        Where the localiser sees the organs; a component below `least_ml` that lies nowhere
+        there goes. Larger ones stay: two networks may well disagree on a kidney in the pelvis.
 
     Returns
     -------
@@ -82,6 +90,10 @@ def stray_voxels(
         components, count = ndimage.label(labels[box] == channel, np.ones((3, 3, 3), bool))
         sizes = np.bincount(components.ravel(), minlength=count + 1)[1:] * voxel_ml
         remove = ~_kept(sizes, key, settings)
+        seen = None if support is None else support.at(channel, box)
+        if seen is not None:
+            unseen = np.bincount(components[seen], minlength=count + 1)[1:] == 0
+            remove |= unseen & (sizes < settings.least_ml.get(key, 0.0))
         if remove.any():
             stray[box] |= np.concatenate([[False], remove])[components]
     return stray

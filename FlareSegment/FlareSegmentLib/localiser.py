@@ -13,6 +13,9 @@ from .windows import Box
 TUBES = ("aorta", "inferior_vena_cava", "esophagus")
 """Organs that run on into chest or pelvis; they do not say where the abdomen is."""
 
+LARGE_ORGANS = ("liver", "right_kidney", "spleen", "stomach", "left_kidney")
+"""Organs that are many voxels at 6 mm: a localiser does not miss a piece of them."""
+
 GROUP_REACH = 2
 """Coarse voxels by which organs are widened to see which belong together: gaps of 24 mm."""
 
@@ -35,6 +38,9 @@ class LocaliserSettings:
         Both networks must give the same organs the same places: the DSC over voxels with the same
         label. Real scans and phantoms reach 0.6 to 0.9, noise that fools both at most 0.15
         (`Testing/Benchmarks/agreement.py`).
+    seen_by_both
+        Keys of large organs of which the network may keep a small piece only where the localiser
+        sees the organ too, see `coarse_support`.
     """
 
     enabled: bool = True
@@ -42,6 +48,7 @@ class LocaliserSettings:
     least_organ_ml: float = 3.0
     least_total_ml: float = 40.0
     least_agreement: float = 0.25
+    seen_by_both: tuple[str, ...] = LARGE_ORGANS
 
 
 def organ_components(
@@ -143,17 +150,34 @@ def organs_on_grid(
     -------
     (k, j, i) bool of `size`.
     """
-    indices = []
-    for axis in range(3):
-        length = box[axis].stop - box[axis].start
-        centre = box[axis].start + (np.arange(size[axis]) + 0.5) * length / size[axis]
-        coarse = (centre * organs.shape[axis] / shape[axis]).astype(np.int64)
-        indices.append(np.minimum(coarse, organs.shape[axis] - 1))
-    mask = organs[np.ix_(*indices)]
+    mask = organs[np.ix_(*coarse_indices(organs.shape, box, shape, size))]
     for axis in range(3):
         reach = int(np.ceil(margin_mm / spacing[axis]))
         mask = ndimage.maximum_filter1d(mask, 2 * reach + 1, axis=axis)
     return mask
+
+
+def coarse_indices(
+    coarse: Sequence[int], box: Box, shape: Sequence[int], size: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each axis the coarse voxel in which the centers of a working grid lie.
+
+    Parameters
+    ----------
+    coarse
+        Voxels (k, j, i) of the coarse grid, which covers the whole scan.
+    box, shape
+        The region in the scan's voxels, and the scan's size.
+    size
+        Voxels of the working grid of the region.
+    """
+    indices = []
+    for axis in range(3):
+        length = box[axis].stop - box[axis].start
+        centre = box[axis].start + (np.arange(size[axis]) + 0.5) * length / size[axis]
+        index = (centre * coarse[axis] / shape[axis]).astype(np.int64)
+        indices.append(np.minimum(index, coarse[axis] - 1))
+    return indices[0], indices[1], indices[2]
 
 
 def agreement(

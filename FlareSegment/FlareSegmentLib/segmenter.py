@@ -17,6 +17,7 @@ from . import __version__
 from .bundle import BundleInference, ModelBundle
 from .checking import check_ct
 from .cleanup import CleanupSettings, stray_voxels
+from .coarse_support import CoarseSupport
 from .devices import choose_device, choose_precision, is_out_of_memory
 from .errors import DeviceError, InputError
 from .geometry import canonical_volume
@@ -358,7 +359,17 @@ class _Run:
                 self.settings.window_filter,
             )
             del image
-            winner = self._clean_up(logits, float(np.prod(spacing)) / 1000)
+            support = None
+            if coarse is not None:
+                support = CoarseSupport(
+                    coarse.labels,
+                    self.info.targets,
+                    box,
+                    scan.array.shape,
+                    size,
+                    self.settings.localiser,
+                )
+            winner = self._clean_up(logits, float(np.prod(spacing)) / 1000, support)
             # Where windows were left out for the limits, there is nothing to compare; that the
             # scan shows an abdomen is known from the localiser all the same.
             if coarse is not None and (limits is None or not self.count.skipped):
@@ -398,7 +409,9 @@ class _Run:
         part_of(wanted, reach, shape)[...] = True
         return wanted if foreground is None else foreground & wanted
 
-    def _clean_up(self, logits: Tensor, voxel_ml: float) -> np.ndarray:
+    def _clean_up(
+        self, logits: Tensor, voxel_ml: float, support: CoarseSupport | None
+    ) -> np.ndarray:
         """Change, in place, the logits of components that should not be there; the winners then.
 
         Returns
@@ -409,7 +422,9 @@ class _Run:
         if self.settings.cleanup is None:
             return winner
         for last in (False, True):
-            stray = stray_voxels(winner, voxel_ml, self.info.targets, self.settings.cleanup)
+            stray = stray_voxels(
+                winner, voxel_ml, self.info.targets, self.settings.cleanup, support
+            )
             if not stray.any():
                 break
             # Positions, not a flattened copy: the logits may be a view of a padded array.
