@@ -60,6 +60,8 @@ class Tutorial:
         state = task_folder.status(folder).state
         if state is TaskState.FAILED:
             raise RuntimeError(task_folder.log_end(folder))
+        if state is TaskState.NEW and self.at_rest():
+            raise RuntimeError(f"{folder} was not started: {self.panel.ui.addNoteLabel.text}")
         seen = not self.panel.stateOf(folder).alive or "runs" in folder.parts
         return not state.alive and state is not TaskState.NEW and seen and self.at_rest()
 

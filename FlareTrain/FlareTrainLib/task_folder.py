@@ -111,7 +111,8 @@ def start(folder: Path, python: str) -> None:
     read_request(folder)
     if status(folder).state.alive:
         raise InputError(f"{folder.name} is running already. Stop it first.")
-    command = [python, "-X", "utf8", "-m", "FlareTrainLib.task", str(folder)]
+    # The process begins in its folder: a relative path would lead nowhere from there.
+    command = [python, "-X", "utf8", "-m", "FlareTrainLib.task", str(folder.resolve())]
     try:
         for name in (STOP, OUTCOME):
             (folder / name).unlink(missing_ok=True)
