@@ -16,7 +16,7 @@ from slicer.ScriptedLoadableModule import (
 
 from FlareSegmentLib import labels
 from FlareSegmentLib.errors import WorkerError
-from FlareSegmentLib.worker_client import WorkerState
+from FlareSegmentLib.worker_state import WorkerState
 from FlareSegmentSlicer import measurement, result_table, segmentation_output
 from FlareSegmentSlicer.job import JobOptions, prepareJob
 from FlareSegmentSlicer.job_run import JobRun, RunCallbacks
@@ -24,7 +24,6 @@ from FlareSegmentSlicer.panel.panel import Panel
 from FlareSegmentSlicer.parameter_node import FlareSegmentParameterNode
 from FlareSegmentSlicer.sample_data import registerSampleData
 from FlareSegmentSlicer.shared import installation
-from FlareSegmentSlicer.shared.installation import torchIsInstalled
 from FlareSegmentSlicer.shared.reloading import forgetPackages
 from FlareSegmentSlicer.terminology import loadTerminology
 from FlareSegmentSlicer.undo import UndoHistory
@@ -42,7 +41,7 @@ class FlareSegment(ScriptedLoadableModule):
         ScriptedLoadableModule.__init__(self, parent)
         self.parent.title = "FlareSegment"
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
-        self.parent.dependencies = ["Segmentations", "Sequences", "Terminologies"]
+        self.parent.dependencies = ["Markups", "Segmentations", "Sequences", "Terminologies"]
         self.parent.contributors = ["SlicerFlare contributors"]
         self.parent.helpText = _(
             "Segments 13 abdominal organs and tumor in a CT volume with a bundled model: "
@@ -290,7 +289,7 @@ class FlareSegmentTest(ScriptedLoadableModuleTest):
     def runTest(self) -> None:
         """Run all tests."""
         self.setUp()
-        if not torchIsInstalled():
+        if not installation.torchIsInstalled():
             self.delayDisplay("Skipped: PyTorch is not installed.")
             return
         self.test_segments_a_phantom()

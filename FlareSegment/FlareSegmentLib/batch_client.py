@@ -13,7 +13,7 @@ from . import __version__
 from .batch import BatchSettings
 from .batch_worker import request_for
 from .run_progress import RunProgress
-from .worker_client import worker_command, worker_environment
+from .worker_command import worker_command, worker_environment
 from .worker_process import ProcessProtocol
 from .worker_protocol import PROTOCOL_VERSION, LineReader, Message, decode, encode
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from .worker_client import WorkerState
+from .worker_state import WorkerState
 
 
 class PanelState(Enum):

@@ -8,119 +8,29 @@ that calls `tick` or in which the process reports.
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from . import __version__, errors
-from .errors import Cancelled, FlareError, WorkerError
-from .exchange import ArrayWriter, ExchangeFolder
+from . import __version__
+from .errors import FlareError, OutputError, WorkerError
+from .exchange import ExchangeFolder
 from .progress import CancelQuery, ProgressCallback
-from .volume import LabelMap, Volume
-from .windows import Box
+from .volume import LabelMap
+from .worker_command import worker_command, worker_environment
+from .worker_errors import cancelled, end_sentence, reported_error
 from .worker_process import ProcessProtocol, end_process_by_id
 from .worker_protocol import PROTOCOL_VERSION, LineReader, Message, decode, encode
+from .worker_request import RequestListener, RequestOnItsWay, SegmentRequest
+from .worker_state import WorkerSettings, WorkerState
 
 logger = logging.getLogger(__name__)
 
 
 _TICK_SECONDS = 0.03
 """How long one tick may take: a drawn frame of the application or two."""
-
-
-class WorkerState(Enum):
-    """What the worker is doing, as far as the client knows."""
-
-    STOPPED = "stopped"
-    STARTING = "starting"
-    WARMING_UP = "warming up"
-    READY = "ready"
-    RUNNING = "running"
-    CANCELLING = "cancelling"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True)
-class WorkerSettings:
-    """Patience of the client, in seconds."""
-
-    hello: float = 120.0
-    """From start to the first word: Python starts slowly from a network disk."""
-    heartbeat: float = 60.0
-    """Without a sign of life: importing torch holds the interpreter for long on a cold disk."""
-    progress: float = 900.0
-    """Without progress while alive: one window of a large network on a slow CPU takes minutes."""
-    cancel: float = 0.7
-    """From cancel to its confirmation; then the worker is ended instead."""
-    leave: float = 1.5
-    """From closed input to the end of the process; then it is killed."""
-    idle: float = 900.0
-    """Without a request; then the worker is ended and its memory given back."""
-
-
-@dataclass(frozen=True)
-class SegmentRequest:
-    """One volume to segment.
-
-    Attributes
-    ----------
-    volume
-        The scan; its array is written to the exchange folder as it is.
-    targets
-        Keys of `labels.json`; None for all that the model knows.
-    model
-        Folder of a model bundle; None for the bundled one.
-    device
-        ``auto``, ``cpu``, ``cuda`` or what torch calls a device.
-    region
-        Voxels (k, j, i) outside of which nothing is wanted; None for the whole volume.
-    """
-
-    volume: Volume
-    targets: Sequence[str] | None = None
-    model: Path | None = None
-    device: str = "auto"
-    region: Box | None = None
-
-
-@dataclass
-class _Run:
-    """A request on its way."""
-
-    number: int
-    request: SegmentRequest
-    writer: ArrayWriter
-    input: Path
-    output: Path
-    on_progress: ProgressCallback
-    on_result: Callable[[LabelMap], None]
-    on_error: Callable[[FlareError], None]
-    sent: bool = False
-
-
-def worker_command(python: str, module: str = "FlareSegmentLib.worker") -> list[str]:
-    """Give the command line of a worker run by the interpreter `python`."""
-    return [python, "-X", "utf8", "-m", module]
-
-
-def worker_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Give the environment in which the worker finds this very package.
-
-    The folder goes first on ``PYTHONPATH``, so that another installation of the package is not
-    picked up by chance.
-    """
-    environment = dict(os.environ if base is None else base)
-    here = str(Path(__file__).resolve().parents[1])
-    paths = [here, environment.get("PYTHONPATH", "")]
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-    return environment
 
 
 class WorkerClient:
@@ -161,7 +71,7 @@ class WorkerClient:
         self.facts: Message = {}
         """What the worker said of itself: python, pid, model, device."""
         self._exchange: ExchangeFolder | None = None
-        self._run: _Run | None = None
+        self._run: RequestOnItsWay | None = None
         self._warm_up: Message | None = None
         self._warm_up_sent = False
         self._number = 0
@@ -214,15 +124,8 @@ class WorkerClient:
             self.warm_up(request.model, request.device)
         assert self._exchange is not None
         self._number += 1
-        stem = self._exchange.path / str(self._number)
-        source, target = stem.with_suffix(".input.npy"), stem.with_suffix(".output.npy")
-        try:
-            writer = ArrayWriter(source, request.volume.array)
-        except OSError as error:
-            raise _no_room(self._exchange.path, request.volume.array, error) from error
-        self._run = _Run(
-            self._number, request, writer, source, target, on_progress, on_result, on_error
-        )
+        tell = RequestListener(on_progress, on_result, on_error)
+        self._run = RequestOnItsWay(self._number, request, self._exchange.path, tell)
         self._last_progress = time.monotonic()
 
     def cancel(self) -> None:
@@ -232,7 +135,7 @@ class WorkerClient:
             return
         if not run.sent:
             self._finish_run()
-            run.on_error(_cancelled())
+            run.tell.on_error(cancelled())
             return
         self._process.write(encode({"op": "cancel", "id": run.number}))
         self._cancelled_at = time.monotonic()
@@ -250,7 +153,7 @@ class WorkerClient:
         self._end_process()
         self._set_state(WorkerState.STOPPED)
         if run is not None:
-            run.on_error(_cancelled())
+            run.tell.on_error(cancelled())
 
     def tick(self) -> None:
         """Do the next piece of work and look whether the worker is well; takes few ms."""
@@ -284,7 +187,7 @@ class WorkerClient:
         try:
             while not results and not failures:
                 self.tick()
-                writing = self._run is not None and not self._run.writer.done
+                writing = self._run is not None and not self._run.written
                 self._process.pump(0.0 if writing else 0.02)
                 if cancel is not None and cancel():
                     self.cancel()
@@ -317,7 +220,7 @@ class WorkerClient:
             try:
                 self._exchange = ExchangeFolder(self._exchange_parent)
             except OSError as error:
-                raise errors.OutputError(
+                raise OutputError(
                     f"The temporary folder cannot be used ({error}). Choose another one in "
                     "Slicer's application settings."
                 ) from error
@@ -367,7 +270,7 @@ class WorkerClient:
             self._end_process()
             self._set_state(WorkerState.STOPPED)
             if run is not None:
-                run.on_error(_cancelled())
+                run.tell.on_error(cancelled())
         elif self.state is WorkerState.READY and now - self._last_used > patience.idle:
             logger.info("worker idle, ended")
             self.stop()
@@ -383,7 +286,7 @@ class WorkerClient:
         if run is None:
             logger.error("%s", error)
         else:
-            run.on_error(_cancelled() if was_cancelling else error)
+            run.tell.on_error(cancelled() if was_cancelling else error)
 
     # --- ProcessListener --------------------------------------------------------------------
 
@@ -409,7 +312,7 @@ class WorkerClient:
         if self.facts.get("pid"):
             # Behind a launcher the launcher's end is what was seen.
             end_process_by_id(self.facts["pid"])
-        self._fail(_end_sentence(exit_code))
+        self._fail(end_sentence(exit_code))
 
     def _log(self, line: str) -> None:
         self._last_log.append(line)
@@ -469,79 +372,52 @@ class WorkerClient:
         if run is None:
             return
         deadline = time.monotonic() + _TICK_SECONDS
-        while not run.writer.done:
+        while not run.written:
             try:
-                run.writer.step()
-            except OSError as error:
+                run.write_piece()
+            except OutputError as error:
                 self._finish_run()
-                run.on_error(_no_room(run.input.parent, run.request.volume.array, error))
+                run.tell.on_error(error)
                 return
             if time.monotonic() > deadline:
                 return
         if not run.sent and self.state is WorkerState.READY:
             self._send_run(run)
 
-    def _send_run(self, run: _Run) -> None:
-        request = run.request
+    def _send_run(self, run: RequestOnItsWay) -> None:
         run.sent = True
         self._last_progress = time.monotonic()
         self._set_state(WorkerState.RUNNING)
-        self._process.write(
-            encode(
-                {
-                    "op": "segment",
-                    "id": run.number,
-                    "input": str(run.input),
-                    "output": str(run.output),
-                    "affine": np.asarray(request.volume.affine, dtype=float).tolist(),
-                    "name": request.volume.name,
-                    "targets": list(request.targets) if request.targets is not None else None,
-                    "model": str(request.model) if request.model else None,
-                    "device": request.device,
-                    "region": [[part.start, part.stop] for part in request.region]
-                    if request.region
-                    else None,
-                }
-            )
-        )
+        self._process.write(encode(run.message()))
 
-    def _on_run_event(self, run: _Run, message: Message) -> None:
+    def _on_run_event(self, run: RequestOnItsWay, message: Message) -> None:
         self._last_progress = time.monotonic()
         event = message["event"]
         if event == "progress":
             if self.state is WorkerState.RUNNING:
-                run.on_progress(message["stage"], message["fraction"])
+                run.tell.on_progress(message["stage"], message["fraction"])
             return
         was_cancelling = self.state is WorkerState.CANCELLING
         outcome: LabelMap | FlareError
         if event == "cancelled" or was_cancelling:
-            outcome = _cancelled()
+            outcome = cancelled()
         elif event == "result":
-            extras = {key: message[key] for key in ("extent", "statistics")}
-            report = {**message["report"], **extras}
-            array = np.load(run.output, mmap_mode="c")
-            affine = np.asarray(run.request.volume.affine, dtype=float)
-            outcome = LabelMap(array, affine, tuple(message["targets"]), report)
+            outcome = run.label_map(message)
         else:
-            outcome = _error_from(message)
+            outcome = reported_error(message)
         # The state first: the callback may begin the next request.
         self._finish_run()
         self._become_ready()
         if isinstance(outcome, LabelMap):
-            run.on_result(outcome)
+            run.tell.on_result(outcome)
         else:
-            run.on_error(outcome)
+            run.tell.on_error(outcome)
 
-    def _finish_run(self) -> _Run | None:
-        """Forget the request and remove its files; an array still mapped stays usable."""
+    def _finish_run(self) -> RequestOnItsWay | None:
+        """Forget the request and remove its files."""
         run, self._run = self._run, None
         if run is not None:
-            run.writer.close()
-            for path in (run.input, run.output):
-                try:
-                    path.unlink(missing_ok=True)
-                except OSError:  # mapped, on Windows; removed with the folder
-                    logger.debug("still in use: %s", path)
+            run.remove_files()
         return run
 
     def _set_state(self, state: WorkerState) -> None:
@@ -549,37 +425,3 @@ class WorkerClient:
             self.state = state
             if self.on_state is not None:
                 self.on_state(state)
-
-
-def _cancelled() -> Cancelled:
-    return Cancelled("Cancelled. Nothing was changed.")
-
-
-def _error_from(message: Message) -> FlareError:
-    """Give the error the worker reported, with its own class where that is one of ours."""
-    kind = getattr(errors, str(message.get("kind")), None)
-    if not (isinstance(kind, type) and issubclass(kind, FlareError)):
-        kind = WorkerError
-    error: FlareError = kind(str(message.get("message", "The worker reported an error.")))
-    return error
-
-
-def _end_sentence(exit_code: int) -> str:
-    """Give the sentence for a worker that ended by itself."""
-    # A shell in between reports a signal as 128 + number.
-    if exit_code in (-9, 137):
-        return (
-            "The operating system ended the worker (signal 9), most likely because the memory "
-            "of this computer was used up. Close other programs or crop the scan to the abdomen."
-        )
-    if exit_code < 0:
-        return f"The worker crashed (signal {-exit_code})."
-    return f"The worker ended unexpectedly with exit code {exit_code}."
-
-
-def _no_room(folder: Path, array: np.ndarray, error: OSError) -> errors.OutputError:
-    return errors.OutputError(
-        f"The scan needs {array.nbytes / 2**20:.0f} MB in the temporary folder {folder.parent}, "
-        f"which could not be written ({error}). Make room there or choose another temporary "
-        "folder in Slicer's application settings."
-    )

@@ -14,7 +14,7 @@ from slicer.i18n import tr as _
 from FlareSegmentLib import labels
 from FlareSegmentLib.errors import InputError
 from FlareSegmentLib.volume import LabelMap
-from FlareSegmentLib.worker_client import SegmentRequest
+from FlareSegmentLib.worker_request import SegmentRequest
 
 from .roi import RoiBox, roiBox
 from .sequences import framesOf

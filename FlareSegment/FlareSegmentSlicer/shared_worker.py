@@ -8,7 +8,8 @@ from pathlib import Path
 import qt
 import slicer
 
-from FlareSegmentLib.worker_client import WorkerClient, WorkerState
+from FlareSegmentLib.worker_client import WorkerClient
+from FlareSegmentLib.worker_state import WorkerState
 
 from .qt_process import QtProcess
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from FlareSegmentLib.worker_client import WorkerClient, WorkerState, worker_command
+from FlareSegmentLib.worker_client import WorkerClient
+from FlareSegmentLib.worker_command import worker_command
+from FlareSegmentLib.worker_state import WorkerState
 
 from .shared.worker_python import workerPython
 from .shared_worker import SharedWorker

@@ -8,7 +8,8 @@ import slicer
 from slicer.i18n import tr as _
 
 from FlareSegmentLib.panel_state import PanelState
-from FlareSegmentLib.worker_client import WorkerState, worker_command
+from FlareSegmentLib.worker_command import worker_command
+from FlareSegmentLib.worker_state import WorkerState
 
 from ..roi import fitRoi
 from ..shared.parameter_binding import ParameterBinding

@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 from FlareSegmentLib.errors import Cancelled, FlareError
 from FlareSegmentLib.panel_state import PanelFacts, PanelState, panel_state
 from FlareSegmentLib.run_progress import RunProgress
-from FlareSegmentLib.worker_client import WorkerState
+from FlareSegmentLib.worker_state import WorkerState
 
 from ..shared import installation
 from .choices import Choices

@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 
 from FlareSegmentLib.panel_state import PanelState
 from FlareSegmentLib.run_progress import RunProgress, duration_text
-from FlareSegmentLib.worker_client import WorkerState
+from FlareSegmentLib.worker_state import WorkerState
 
 from ..shared.color_icon import colorIcon
 

@@ -14,7 +14,7 @@ import pytest
 
 from FlareSegmentLib import labels
 from FlareSegmentLib.panel_state import PanelState
-from FlareSegmentLib.worker_client import WorkerState
+from FlareSegmentLib.worker_state import WorkerState
 
 slicer = pytest.importorskip("slicer")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from FlareSegmentLib.panel_state import PanelFacts, PanelState, panel_state
-from FlareSegmentLib.worker_client import WorkerState
+from FlareSegmentLib.worker_state import WorkerState
 
 
 @pytest.mark.parametrize(

@@ -22,14 +22,11 @@ from FlareSegmentLib.errors import (
     WorkerError,
 )
 from FlareSegmentLib.volume import Volume
-from FlareSegmentLib.worker_client import (
-    SegmentRequest,
-    WorkerClient,
-    WorkerSettings,
-    WorkerState,
-    worker_environment,
-)
+from FlareSegmentLib.worker_client import WorkerClient
+from FlareSegmentLib.worker_command import worker_environment
 from FlareSegmentLib.worker_process import SubprocessProcess
+from FlareSegmentLib.worker_request import SegmentRequest
+from FlareSegmentLib.worker_state import WorkerSettings, WorkerState
 
 SCRIPT = str(Path(__file__).with_name("scripted_worker.py"))
 
@@ -400,7 +397,8 @@ import numpy as np
 from pathlib import Path
 from FlareSegmentLib.errors import OutputError
 from FlareSegmentLib.volume import Volume
-from FlareSegmentLib.worker_client import SegmentRequest, WorkerClient
+from FlareSegmentLib.worker_client import WorkerClient
+from FlareSegmentLib.worker_request import SegmentRequest
 from FlareSegmentLib.worker_process import SubprocessProcess
 
 client = WorkerClient(SubprocessProcess(), sys.argv[2:], exchange_parent=Path(sys.argv[1]))
@@ -429,7 +427,8 @@ import sys
 from pathlib import Path
 import numpy as np
 from FlareSegmentLib.volume import Volume
-from FlareSegmentLib.worker_client import SegmentRequest, WorkerClient
+from FlareSegmentLib.worker_client import WorkerClient
+from FlareSegmentLib.worker_request import SegmentRequest
 from FlareSegmentLib.worker_process import SubprocessProcess
 
 client = WorkerClient(SubprocessProcess(), sys.argv[2:], exchange_parent=Path(sys.argv[1]))
