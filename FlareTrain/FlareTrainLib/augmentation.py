@@ -102,37 +102,24 @@ def warp(
         Where it is computed, None for that of the image; only the part that is seen goes there.
     """
     device = device or image.device
-    axes = [torch.arange(n, device=device, dtype=torch.float32) - (n - 1) / 2 for n in size]
-    a = torch.as_tensor(matrix, dtype=torch.float32, device=device)
-    origin = torch.as_tensor(np.asarray(centre), dtype=torch.float32, device=device)
-    columns = []
+    # Positions are affine plus a coarse field, and trilinear interpolation keeps affine maps: all
+    # of it is computed at the field's nodes, and only one interpolation is as large as the box.
+    nodes = (2, 2, 2) if displacement is None else tuple(displacement.shape[1:])
+    axes = [torch.linspace(-(n - 1) / 2, (n - 1) / 2, m) for n, m in zip(size, nodes, strict=True)]
+    offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"))
+    places = torch.einsum("ab,bkji->akji", torch.as_tensor(matrix, dtype=torch.float32), offsets)
+    places += torch.as_tensor(np.asarray(centre), dtype=torch.float32)[:, None, None, None]
     if displacement is not None:
-        displacement = functional.interpolate(
-            displacement[None].to(device), size=size, mode="trilinear", align_corners=True
-        )[0]
-    for axis in range(3):
-        position = (
-            origin[axis]
-            + a[axis, 0] * axes[0][:, None, None]
-            + a[axis, 1] * axes[1][None, :, None]
-            + a[axis, 2] * axes[2][None, None, :]
-        )
-        if displacement is not None:
-            position = position + displacement[axis]
-        columns.append(position)
-    lower = [max(int(c.min()) - 1, 0) for c in columns]
-    upper = [min(int(c.max()) + 2, n) for c, n in zip(columns, image.shape, strict=True)]
-    lower = [min(a, n - 2) for a, n in zip(lower, image.shape, strict=True)]
-    upper = [max(b, a + 2) for a, b in zip(lower, upper, strict=True)]
-    part = tuple(slice(a, b) for a, b in zip(lower, upper, strict=True))
-    # grid_sample wants x, y, z order in -1..1 over the part's edges.
-    grid = torch.stack(
-        [
-            (columns[axis] - lower[axis] + 0.5) * (2.0 / (upper[axis] - lower[axis])) - 1.0
-            for axis in (2, 1, 0)
-        ],
-        dim=-1,
-    )[None]
+        places += displacement
+    shape = torch.tensor(image.shape)
+    lower = torch.minimum((places.amin((1, 2, 3)).long() - 1).clamp(min=0), shape - 2)
+    upper = torch.minimum(places.amax((1, 2, 3)).long() + 2, shape)
+    upper = torch.maximum(upper, lower + 2)
+    part = tuple(slice(int(a), int(b)) for a, b in zip(lower, upper, strict=True))
+    low, extent = (n[:, None, None, None] for n in (lower, upper - lower))
+    # grid_sample wants x, y, z order in -1..1 over the part's edges, innermost.
+    coarse = ((places - low + 0.5) * (2.0 / extent) - 1.0).flip(0).permute(1, 2, 3, 0).to(device)
+    grid = _enlarged(coarse, size)[None]
     seen, drawn = image[part].to(device).float(), labels[part].to(device).float()
     warped = functional.grid_sample(
         seen[None, None], grid, "bilinear", "border", align_corners=False
@@ -142,6 +129,23 @@ def warp(
         drawn[None, None] + 1, grid, "nearest", "zeros", align_corners=False
     )[0, 0].long()
     return warped, torch.where(known == 0, IGNORE, known - 1)
+
+
+def _enlarged(nodes: Tensor, size: tuple[int, int, int]) -> Tensor:
+    """Interpolate (a, b, c, channels) values linearly to (k, j, i, channels), ends to ends.
+
+    As three products with small matrices: `interpolate` takes a third of the whole warp on a CPU
+    (`Testing/Benchmarks/training.py` times the loop), and puts the channels elsewhere.
+    """
+    weights = [
+        functional.interpolate(
+            torch.eye(m, device=nodes.device)[None], size=n, mode="linear", align_corners=True
+        )[0].T
+        for n, m in zip(size, nodes.shape, strict=False)
+    ]
+    nodes = torch.einsum("ic,abcx->abix", weights[2], nodes)
+    nodes = torch.einsum("jb,abix->ajix", weights[1], nodes)
+    return torch.einsum("ka,ajix->kjix", weights[0], nodes)
 
 
 def random_displacement(
