@@ -91,6 +91,7 @@ def make_dataset(tutorial: Tutorial, host: Any, data: Path) -> None:
     import slicer
 
     panel, ui = tutorial.panel, tutorial.panel.ui
+    host.main_window()
     tutorial.picture("train_1_nothing_chosen", "datasetCollapsibleButton")
     host.testing_enabled = False
     host.answer_next_dialog(data.name)
@@ -107,8 +108,10 @@ def make_dataset(tutorial: Tutorial, host: Any, data: Path) -> None:
     ui.caseNameLineEdit.text = CORRECTED
     check(ui.annotatedList, ["liver"])
     added = data / "added" / CORRECTED
-    # In testing mode the question whether to replace the case is answered with yes.
+    host.testing_enabled = False
+    host.answer_next_dialog("OK")  # the case is there, without annotations: replace it
     tutorial.step("add it", panel.dataset.onAddCase, lambda: tutorial.ended(added))
+    host.testing_enabled = True
     ui.addGroupBox.collapsed = False
     tutorial.step("check", panel.dataset.onCheck, lambda: tutorial.ended(data / "check"))
     ui.caseTable.setCurrentCell(names.index(CORRECTED), 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -49,12 +50,15 @@ def stagingSteps(
                 file, extent, value = layer
                 layers.append(StagedLayer(file, extent, value, target.id))
     except OSError as error:
+        # Half a scan of gigabytes must not be left on a disk that is full.
+        shutil.rmtree(folder, ignore_errors=True)
         raise OutputError(
             _("{folder} cannot be written ({reason}). Make room, and try again.").format(
                 folder=folder, reason=error.strerror or error
             )
         ) from error
     if _changeTimes(volume, segmentation) != before:
+        shutil.rmtree(folder, ignore_errors=True)
         raise InputError(_("Scan or segmentation were changed while they were read. Try again."))
     return staged_arguments(data, case, ijkToRas(volume), layers)
 

@@ -112,6 +112,7 @@ def test_a_scan_that_is_changed_while_it_is_read_is_no_case(
 
     with pytest.raises(InputError, match="changed while they were read"):
         list(steps)
+    assert not (raw_dataset / "added" / "new_one").exists()
     assert not (raw_dataset / "imagesTr" / "new_one_0000.nii.gz").exists()
 
 
@@ -130,3 +131,24 @@ def test_a_wrong_name_gets_a_sentence(
     assert text in slicer_host.dialogs_shown[-1]
     assert text in panel.ui.addNoteLabel.text
     assert panel.ui.addCaseButton.enabled
+
+
+def test_a_full_disk_leaves_the_dataset_as_it_was(
+    panel: Any, slicer_host: Any, raw_dataset: Path, add_patient: Any
+) -> None:
+    resource = pytest.importorskip("resource")
+    from FlareSegmentLib.errors import OutputError
+    from FlareTrainLib.add_case import NewCase
+
+    volume, segmentation, _labels = add_patient()
+    before = sorted(raw_dataset.rglob("*"))
+    steps = panel.logic.addCaseSteps(raw_dataset, NewCase("new", (1,)), volume, segmentation)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(OutputError, match="Make room, and try again"):
+            list(steps)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    after = sorted(path for path in raw_dataset.rglob("*") if path.name != "added")
+    assert after == before
