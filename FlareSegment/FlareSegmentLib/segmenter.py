@@ -437,6 +437,11 @@ class _Run:
             channel = torch.from_numpy(winner[stray].astype(np.int64)).to(logits.device)
             logits[channel, k, j, i] = REMOVED
             winner[stray] = logits[:, k, j, i].argmax(0).to(torch.uint8).cpu().numpy()
+        # An organ that is second in two neighbouring voxels may be first between them: where it is
+        # nowhere first, that is no find.
+        present = np.bincount(winner.ravel(), minlength=len(logits))
+        for absent in np.flatnonzero(present[1:] == 0) + 1:
+            logits[absent] = REMOVED
         return winner
 
     # Memory

@@ -49,6 +49,20 @@ def test_a_hallucinated_organ_vanishes_whole() -> None:
     assert stray_voxels(labels, VOXEL_ML, KEYS).sum() == 216
 
 
+def test_a_crumb_of_an_adrenal_gland_vanishes_and_the_end_of_a_kidney_stays() -> None:
+    labels = np.zeros((30, 30, 30), np.uint8)
+    cube(labels, (2, 2, 2), 2, 1)  # 0.2 ml; an adrenal gland has 3 to 5
+    cube(labels, (20, 20, 20), 4, 2)  # 1.7 ml
+    stray = stray_voxels(labels, VOXEL_ML, ("right_adrenal_gland", "right_kidney"))
+    assert (stray == (labels == 1)).all()
+
+
+def test_half_an_adrenal_gland_stays() -> None:
+    labels = np.zeros((30, 30, 30), np.uint8)
+    cube(labels, (2, 2, 2), 4, 1)  # 1.7 ml
+    assert not stray_voxels(labels, VOXEL_ML, ("left_adrenal_gland",)).any()
+
+
 def test_largest_only_is_there_for_p2_and_p4_and_spares_tumors() -> None:
     labels = np.zeros((40, 40, 40), np.uint8)
     cube(labels, (2, 2, 2), 12, 2)

@@ -237,6 +237,33 @@ def test_an_empty_result_says_so(tiny_bundle: Path, lps_volume: Volume) -> None:
     assert any("No organ found" in note for note in result.report["notes"])
 
 
+def test_an_organ_that_wins_no_voxel_does_not_appear_between_two(
+    tiny_bundle: Path, lps_volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Liver left, stomach right, gallbladder second everywhere: interpolation lets it win between.
+
+    The network is replaced by these logits, because no input gives them on purpose.
+    """
+    liver, gallbladder, stomach = 1, 9, 11
+
+    def logits(image: torch.Tensor) -> torch.Tensor:
+        result = torch.full((15, *image.shape), -5.0)
+        half = image.shape[2] // 2
+        result[liver, :, :, :half], result[liver, :, :, half:] = 1.0, -1.0
+        result[stomach, :, :, :half], result[stomach, :, :, half:] = -1.0, 1.0
+        result[gallbladder] = 0.9
+        return result
+
+    found = {}
+    for cleanup in (None, CleanupSettings()):
+        settings = InferenceSettings(cleanup=cleanup, precision="float32", patch=(64, 64, 64))
+        segmenter = Segmenter(ModelBundle.load(tiny_bundle), "cpu", settings)
+        monkeypatch.setattr(segmenter.predictor, "forward", logits)
+        found[cleanup is None] = set(np.unique(segmenter.segment(lps_volume).array).tolist())
+    assert found[True] == {liver, gallbladder, stomach}  # so the case is a case
+    assert found[False] == {liver, stomach}
+
+
 def test_report_holds_what_a_reader_needs(segmenter: Segmenter, lps_volume: Volume) -> None:
     report = segmenter.segment(lps_volume).report
     assert report["precision"] == "float32"
