@@ -65,10 +65,10 @@ def row_probes(plan: WindowPlan) -> tuple[int, ...]:
     background. It misses organs that lie off the middle: a localiser is the better way.
     """
     rows = plan.rows()
-    across = tuple(len({box[axis].start for box in plan.boxes}) for axis in (1, 2))
+    j, i = (len({box[axis].start for box in plan.boxes}) for axis in (1, 2))
     if len(rows) < FEWEST_FILTERED_ROWS:
         return ()
-    return {(2, 2): (0, 3), (3, 3): (4,)}.get(across, ())
+    return {(2, 2): (0, 3), (3, 3): (4,)}.get((j, i), ())
 
 
 def round_up(size: Sequence[int], multiple: Sequence[int]) -> Size:
