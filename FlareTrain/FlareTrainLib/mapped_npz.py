@@ -46,7 +46,7 @@ def map_npz(path: Path) -> dict[str, np.ndarray] | None:
     -------
     None when a member is compressed: such a file can only be read whole.
     """
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     with zipfile.ZipFile(path) as archive, path.open("rb") as file:
         for member in archive.infolist():
             if member.compress_type != zipfile.ZIP_STORED:

@@ -1,8 +1,9 @@
 """Training input: every case resampled once to the working grid and kept in a file.
 
-A packed case is an uncompressed `.npz`, which a training maps into memory, with `image` (int16 HU, (k, j, i), canonical axes) and `labels`
-(uint8, same grid; 255 where nothing is known), and an entry in `index.json` that says which
-targets were annotated by hand, which come from pseudo-labels and whether tumors are known.
+A packed case is an uncompressed `.npz`, which a training maps into memory, with `image` (int16
+HU, (k, j, i), canonical axes) and `labels` (uint8, same grid; 255 where nothing is known), and an
+entry in `index.json` that says which targets were annotated by hand, which come from pseudo-labels
+and whether tumors are known.
 """
 
 from __future__ import annotations
