@@ -41,6 +41,7 @@ from FlareTrainSlicer.case_nodes import nodeSteps
 from FlareTrainSlicer.case_staging import stagingSteps
 from FlareTrainSlicer.dataset_section import ADDED, CHECK, DatasetSection
 from FlareTrainSlicer.jobs import atOnce, inTemporaryFolder
+from FlareTrainSlicer.last_dataset import lastDataset, rememberDataset
 from FlareTrainSlicer.refinement_section import RefinementSection
 from FlareTrainSlicer.result_section import ResultSection
 from FlareTrainSlicer.training_section import TrainingSection
@@ -145,8 +146,11 @@ class FlareTrainWidget(ScriptedLoadableModuleWidget, ParameterBinding):
         ScriptedLoadableModuleWidget.onReload(self)
 
     def enter(self) -> None:
-        """Look what happened meanwhile."""
+        """Look what happened meanwhile, in the dataset of the last time if none is chosen."""
         self.initializeParameterNode()
+        last = lastDataset()
+        if last is not None and not isChosen(self.parameterNode.data):
+            self.parameterNode.data = last
         self.refreshAll()
         self._tick.start()
 
@@ -167,6 +171,8 @@ class FlareTrainWidget(ScriptedLoadableModuleWidget, ParameterBinding):
             return
         if self._data != self.data():
             self._data = self.data()
+            if self._data is not None:
+                rememberDataset(self._data)
             self.refreshAll()
         self.updateGUI()
 

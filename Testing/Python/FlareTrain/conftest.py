@@ -45,6 +45,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def module(slicer_host: Any, home: Path) -> Any:  # noqa: F811
     """The loaded module, and FlareSegment, whose worker is not started by itself."""
     segment = slicer_host.load_module(ROOT / "FlareSegment/FlareSegment.py")
+    import slicer
+
+    slicer.app.userSettings().remove("FlareTrain/LastDataset")
     loaded = slicer_host.load_module(ROOT / "FlareTrain/FlareTrain.py")
     yield loaded
     segment.python.FlareSegmentLogic.stopWorker()

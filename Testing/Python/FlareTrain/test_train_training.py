@@ -96,6 +96,20 @@ def test_opening_the_module_finds_a_run_that_is_alive(
     assert not ui.stopButton.enabled
 
 
+def test_after_a_restart_the_run_is_found_in_the_dataset_of_the_last_time(
+    panel: Any, slicer_host: Any, raw_dataset: Path
+) -> None:
+    run = a_run(raw_dataset, "stopped")
+    choose(panel, slicer_host, raw_dataset)
+    panel.exit()
+    slicer.mrmlScene.Clear(0)  # a restarted Slicer has an empty scene
+    panel.enter()
+    settle(panel, slicer_host)
+    assert panel.data() == raw_dataset
+    assert panel.ui.runComboBox.currentText == run.name
+    assert panel.ui.runStatusLabel.text.startswith("Stopped.")
+
+
 def test_start_stop_and_resume(
     panel: Any, slicer_host: Any, raw_dataset: Path, tmp_path: Path
 ) -> None:
