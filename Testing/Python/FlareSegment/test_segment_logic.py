@@ -228,13 +228,20 @@ def test_failed_run_touches_nothing(logic, add_scan, name, error) -> None:
     assert scene_state() == before
 
 
-def test_cancelled_run_touches_nothing(slicer_host, logic, add_scan) -> None:
+@pytest.fixture
+def slow_run(slicer_host, logic, add_scan) -> tuple:
+    """A run under way: its volume, the errors it will tell, the scene as it was before."""
     volume = add_scan("slow")
     before = scene_state()
     progress: list[tuple] = []
     errors: list[Exception] = []
     logic.start(volume, onProgress=lambda *step: progress.append(step), onError=errors.append)
     slicer_host.process_events(until=lambda: progress, timeout=60)
+    return volume, errors, before
+
+
+def test_cancelled_run_touches_nothing(slicer_host, logic, slow_run) -> None:
+    _volume, errors, before = slow_run
     logic.cancel()
     slicer_host.process_events(until=lambda: errors, timeout=10)
     assert isinstance(errors[0], Cancelled)
@@ -242,13 +249,8 @@ def test_cancelled_run_touches_nothing(slicer_host, logic, add_scan) -> None:
     assert not logic.busy
 
 
-def test_killed_worker_touches_nothing_and_next_run_works(slicer_host, logic, add_scan) -> None:
-    volume = add_scan("slow")
-    before = scene_state()
-    progress: list[tuple] = []
-    errors: list[Exception] = []
-    logic.start(volume, onProgress=lambda *step: progress.append(step), onError=errors.append)
-    slicer_host.process_events(until=lambda: progress, timeout=60)
+def test_killed_worker_touches_nothing_and_next_run_works(slicer_host, logic, slow_run) -> None:
+    volume, errors, before = slow_run
     os.kill(logic.client().facts["pid"], signal.SIGKILL)
     slicer_host.process_events(until=lambda: errors, timeout=20)
     assert "memory" in str(errors[0])
