@@ -11,8 +11,9 @@ import hashlib
 import json
 import logging
 import os
+import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,7 @@ class _Study:
             "cases": len(refined),
             "processor_seconds": round(used, 1),
             "summary": evaluation["summary"],
-            "targets": evaluation["targets"],
+            "targets": _in_view(evaluation["cases"]),
         }
 
     def _train(self, home: Path, recipe: Recipe) -> float:
@@ -226,6 +227,23 @@ class _Study:
                 if result.get("signature") == signature and "summary" in result:
                     return other.variant.name
         return ""
+
+
+def _in_view(cases: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Mean DSC and NSD per target over the scans whose reference has it.
+
+    A target that is absent in both counts one by FLARE's rule: a model that draws nothing would
+    be flattered.
+    """
+    found: dict[str, list[Mapping[str, float]]] = {}
+    for case in cases:
+        for key, score in case["targets"].items():
+            if score["reference_voxels"]:
+                found.setdefault(key, []).append(score)
+    return {
+        key: {what: statistics.mean(s[what] for s in scores) for what in ("dsc", "nsd")}
+        for key, scores in found.items()
+    }
 
 
 def _signature(recipe: Recipe, refined: list[RefinedCase], labels: Path) -> str:

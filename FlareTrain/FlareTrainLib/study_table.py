@@ -92,9 +92,9 @@ def _circumstances(settings: StudySettings, results: Results) -> str:
         f"{done} of {len(planned_runs(settings))} runs, seeds {seeds}, "
         f"{settings.seconds:g} s of training each; {platform.machine()}, "
         f"{datetime.date.today().isoformat()}. DSC and NSD in percent on the validation scans, "
-        "through the same inference as `flare-segment`; organs: mean over all pairs of scan and "
-        "organ in which the reference has the organ. Behind the mean over seeds stand the lowest "
-        "and the highest."
+        "through the same inference as `flare-segment`; only pairs of scan and target count in "
+        "which the reference has the target, and organs are the mean over all of them. Behind the "
+        "mean over seeds stand the lowest and the highest."
     )
 
 

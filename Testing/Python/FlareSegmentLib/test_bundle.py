@@ -11,8 +11,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from FlareSegmentLib.bundle import ModelBundle, file_sha256, read_info, save_bundle
+from FlareSegmentLib.bundle import (
+    BundleInference,
+    ModelBundle,
+    file_sha256,
+    read_info,
+    save_bundle,
+)
 from FlareSegmentLib.errors import BundleError, OutputError
+from FlareSegmentLib.segmenter import Segmenter
 
 
 @pytest.fixture
@@ -76,6 +83,31 @@ def test_missing_entry_is_named(bundle_copy: Path) -> None:
     (bundle_copy / "model.json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(BundleError, match="activation"):
         ModelBundle.load(bundle_copy)
+
+
+def test_the_way_it_is_run_comes_along_and_may_be_left_out(bundle_copy: Path) -> None:
+    assert read_info(bundle_copy).inference == BundleInference()
+    edit(bundle_copy, inference={"largest_only": True, "step": 0.6})
+    bundle = ModelBundle.load(bundle_copy)
+    save_bundle(bundle_copy, bundle.info, bundle.network().state_dict())
+    assert read_info(bundle_copy).inference == BundleInference(step=0.6, largest_only=True)
+    settings = Segmenter(ModelBundle.load(bundle_copy), "cpu").settings
+    assert settings.step == 0.6
+    assert settings.cleanup is not None
+    assert settings.cleanup.largest_only
+    content = json.loads((bundle_copy / "model.json").read_text(encoding="utf-8"))
+    del content["inference"]
+    (bundle_copy / "model.json").write_text(json.dumps(content), encoding="utf-8")
+    assert read_info(bundle_copy).inference == BundleInference()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"step": 0}, {"step": 1.5}, {"upsampling": "nearest"}, {"stride": 1}]
+)
+def test_a_way_it_cannot_be_run_is_refused(bundle_copy: Path, wrong: dict[str, object]) -> None:
+    edit(bundle_copy, inference=wrong)
+    with pytest.raises(BundleError, match="misses or misstates an entry"):
+        read_info(bundle_copy)
 
 
 def test_unknown_target_is_named(bundle_copy: Path) -> None:

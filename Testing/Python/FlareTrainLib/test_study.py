@@ -15,7 +15,7 @@ from FlareSegmentLib.reading import read_label_map, read_volume
 from FlareTrainLib.cli import main
 from FlareTrainLib.dataset import read_dataset
 from FlareTrainLib.settings import settings_to_json
-from FlareTrainLib.study import planned_runs, run_study
+from FlareTrainLib.study import _in_view, planned_runs, run_study
 from FlareTrainLib.study_budget import FEWEST, steps_for, with_budget
 from FlareTrainLib.study_data import study_data
 from FlareTrainLib.study_settings import StudySettings, Variant, laid_over, read_study
@@ -82,6 +82,11 @@ def test_a_study_runs_every_variant_with_every_seed_and_writes_its_tables(
     score = results["first-1"]["summary"]["organs_in_view"]["dsc"]
     other = results["first-2"]["summary"]["organs_in_view"]["dsc"]
     assert f"{100 * (score + other) / 2:.1f} ({100 * min(score, other):.1f} to" in text
+    evaluation = json.loads(
+        (folder / "runs" / "first-1" / "latest" / "evaluation.json").read_text()
+    )
+    (case,) = evaluation["cases"]
+    assert results["first-1"]["targets"]["liver"]["dsc"] == case["targets"]["liver"]["dsc"]
     assert "those of ours, to the letter: not run" in text
     assert "Not there" not in text
 
@@ -136,6 +141,13 @@ def test_reduced_scans_and_labels_lie_on_one_grid_where_they_were(
     assert {1, 2, 13} <= set(np.unique(labels).tolist())
     held_out = read_volume(dataset.validation[0].scan)
     assert held_out.array.shape == large.array.shape, "validation is never reduced"
+
+
+def test_a_target_that_the_reference_lacks_flatters_nobody() -> None:
+    seen = {"dsc": 0.4, "nsd": 0.6, "reference_voxels": 9}
+    absent = {"dsc": 1.0, "nsd": 1.0, "reference_voxels": 0}
+    cases = [{"targets": {"liver": seen, "aorta": absent}}, {"targets": {"liver": absent}}]
+    assert _in_view(cases) == {"liver": {"dsc": 0.4, "nsd": 0.6}}
 
 
 def test_a_budget_is_shared_as_the_recipe_says() -> None:
