@@ -190,6 +190,12 @@ def budget_seconds_left(run: Path) -> float | None:
     return max(0.0, started + 60 * float(minutes) - time.time())
 
 
+def budget_share(run: Path) -> float:
+    """Share of the time given to this start that is over, 0 to 1; 0 without a limit."""
+    left, minutes = budget_seconds_left(run), task_folder.read_request(run)[1].get("minutes")
+    return 0.0 if left is None or not minutes else 1.0 - min(1.0, left / (60 * float(minutes)))
+
+
 def worst_cases(evaluation: Path) -> list[tuple[str, float]]:
     """Cases of an ``evaluation.json`` by their mean DSC over annotated targets, worst first."""
     found = []

@@ -16,8 +16,8 @@ from FlareTrainLib import run_folder, task_folder
 from FlareTrainLib.case_split import FOLDS
 from FlareTrainLib.recipe import read_recipe, recipe_names
 from FlareTrainLib.run_curves import RunCurves
-from FlareTrainLib.run_folder import RunSettings
-from FlareTrainLib.task_folder import TaskState
+from FlareTrainLib.run_folder import RunProgress, RunSettings
+from FlareTrainLib.task_folder import TaskState, TaskStatus
 
 from . import curve_charts
 from .jobs import Job, Steps
@@ -167,7 +167,7 @@ class TrainingSection:
         try:
             status, progress = task_folder.status(run), run_folder.progress(run)
             ui.runStatusLabel.text = runText(run, status, progress)
-            ui.progressBar.value = round(progress.fraction * 1000)
+            ui.progressBar.value = round(_share(run, status, progress) * 1000)
             self._showLog(run)
         except FlareError as error:
             ui.runStatusLabel.text = str(error)
@@ -284,3 +284,12 @@ class TrainingSection:
         with slicer.util.tryWithErrorDisplay(_("The curves cannot be shown.")):
             curve_charts.show(curve_charts.makeChart(kind, run))
         self._updateCurves(run)
+
+
+def _share(run: Path, status: TaskStatus, progress: RunProgress) -> float:
+    """Give how far a run is, 0 to 1: a time limit may end it long before its last step."""
+    if status.state is TaskState.FINISHED:
+        return 1.0
+    if status.state.alive:
+        return max(progress.fraction, run_folder.budget_share(run))
+    return progress.fraction
