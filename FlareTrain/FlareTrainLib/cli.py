@@ -7,12 +7,13 @@ import logging
 import signal
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from FlareSegmentLib import __version__
 from FlareSegmentLib.command_line import INTERRUPTED, accept_all_letters, exit_code, interrupt
 from FlareSegmentLib.errors import InputError
+
+from .cli_arguments import add_commands
 
 if TYPE_CHECKING:
     from .pseudo_labels import JobRunner
@@ -56,180 +57,23 @@ def _parser() -> argparse.ArgumentParser:
         prog=PROGRAM, description=_DESCRIPTION, epilog=_EPILOG, formatter_class=form
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    adders = (
-        _add_check,
-        _add_run,
-        _add_base,
-        _add_pseudo,
-        _add_refine,
-        _add_pack,
-        _add_fit,
-        _add_evaluate,
-        _add_export,
-        _add_study,
-        _add_recipes,
+    add_commands(
+        parser,
+        {
+            "check": _check,
+            "run": _run,
+            "base": _run,
+            "pseudo": _pseudo,
+            "refine": _refine,
+            "pack": _pack,
+            "fit": _fit,
+            "evaluate": _evaluate,
+            "export": _export,
+            "study": _study,
+            "recipes": _recipes,
+        },
     )
-    for add in adders:
-        command = add(commands)
-        command.add_argument("-q", "--quiet", action="store_true", help="tell only problems")
     return parser
-
-
-def _command(commands: Any, name: str, text: str, function: Any) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
-    parser.set_defaults(function=function)
-    return parser
-
-
-def _add_device(parser: argparse.ArgumentParser) -> None:
-    choices = ("auto", "cpu", "cuda")
-    parser.add_argument("--device", choices=choices, default="auto", help="(%(default)s)")
-
-
-def _add_from(parser: argparse.ArgumentParser) -> None:
-    text = "start with the weights of this model: a folder, or a name such as flare-base"
-    parser.add_argument("--from", dest="initial", default="", metavar="BUNDLE", help=text)
-
-
-def _add_cluster(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--scheduler", default="", metavar="ADDRESS", help="label on this Dask cluster")
-    add("--workers", type=int, default=0, metavar="N", help="label with N processes here")
-
-
-def _add_check(commands: Any) -> argparse.ArgumentParser:
-    text = "Say what a dataset holds and what may be wrong with it; changes nothing."
-    parser = _command(commands, "check", text, _check)
-    parser.add_argument("data", type=Path, metavar="DATA", help="dataset folder")
-    parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="folder for an overview")
-    return parser
-
-
-def _add_run(commands: Any) -> argparse.ArgumentParser:
-    text = "Make a model from a dataset by a recipe: all steps, resumable."
-    parser = _command(commands, "run", text, _run)
-    add = parser.add_argument
-    add("recipe", metavar="RECIPE", help="name of a recipe (see recipes), or a JSON file")
-    add("--data", required=True, type=Path, metavar="DATA", help="dataset folder")
-    _add_run_options(parser)
-    return parser
-
-
-def _add_base(commands: Any) -> argparse.ArgumentParser:
-    text = "Train the bundled model on the project's data: run base."
-    parser = _command(commands, "base", text, _run)
-    parser.set_defaults(recipe="base")
-    add = parser.add_argument
-    add("--data", required=True, type=Path, metavar="DATA", help="folder with ct, manual, pseudo")
-    _add_run_options(parser)
-    return parser
-
-
-def _add_run_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add(
-        "--out",
-        "--run",
-        dest="run",
-        required=True,
-        type=Path,
-        metavar="RUN",
-        help="folder of the run",
-    )
-    add("--minutes", type=float, help="time for all trainings of this call (whole schedules)")
-    add("--steps", type=int, help="length of every schedule (the recipe's)")
-    _add_from(parser)
-    add("--no-validation", action="store_true", help="do not score the model")
-    _add_device(parser)
-    _add_cluster(parser)
-
-
-def _add_pseudo(commands: Any) -> argparse.ArgumentParser:
-    text = "Label the scans of a dataset, or of a folder, with a model."
-    parser = _command(commands, "pseudo", text, _pseudo)
-    add = parser.add_argument
-    add("data", type=Path, metavar="DATA", help="dataset, or a folder of scans")
-    add("--model", required=True, type=Path, metavar="FOLDER", help="the model bundle")
-    add("-o", "--output", required=True, type=Path, metavar="OUT", help="folder of label maps")
-    _add_device(parser)
-    _add_cluster(parser)
-    return parser
-
-
-def _add_refine(commands: Any) -> argparse.ArgumentParser:
-    text = "Choose and merge pseudo-labels; leaves labels and a table of decisions."
-    parser = _command(commands, "refine", text, _refine)
-    add = parser.add_argument
-    add("data", type=Path, metavar="DATA", help="dataset folder")
-    add("--recipe", required=True, help="recipe whose rules are used")
-    add("--source", action="append", default=[], type=Path, help="another folder of label maps")
-    add("-o", "--output", required=True, type=Path, metavar="OUT", help="folder of the labels")
-    return parser
-
-
-def _add_pack(commands: Any) -> argparse.ArgumentParser:
-    text = "Resample refined cases to the grid of a recipe's network."
-    parser = _command(commands, "pack", text, _pack)
-    add = parser.add_argument
-    add("data", type=Path, metavar="DATA", help="dataset folder")
-    add("--refined", required=True, type=Path, help="output of refine")
-    add("--recipe", required=True, help="recipe whose grid is used")
-    add("-o", "--output", required=True, type=Path, metavar="OUT", help="folder of packed cases")
-    return parser
-
-
-def _add_fit(commands: Any) -> argparse.ArgumentParser:
-    text = "Train one network on packed cases; also under torchrun."
-    parser = _command(commands, "fit", text, _fit)
-    add = parser.add_argument
-    add("--packed", required=True, type=Path, help="folder of packed cases")
-    # torchrun takes "--run" for an abbreviation of options of its own.
-    also = "folder of the training run (after torchrun write --folder)"
-    add("--run", "--folder", required=True, type=Path, metavar="RUN", help=also)
-    add("--recipe", help="recipe whose network is trained")
-    add("--settings", type=Path, metavar="JSON", help="training settings instead of a recipe's")
-    add("--minutes", type=float, help="time budget (whole schedule)")
-    _add_from(parser)
-    _add_device(parser)
-    return parser
-
-
-def _add_evaluate(commands: Any) -> argparse.ArgumentParser:
-    text = "Score a model on the validation cases of a dataset: DSC and NSD per target."
-    parser = _command(commands, "evaluate", text, _evaluate)
-    add = parser.add_argument
-    add("data", type=Path, metavar="DATA", help="dataset folder")
-    add("--model", required=True, type=Path, metavar="FOLDER", help="the model bundle")
-    add("-o", "--output", required=True, type=Path, metavar="OUT", help="folder of the results")
-    _add_device(parser)
-    return parser
-
-
-def _add_export(commands: Any) -> argparse.ArgumentParser:
-    text = "Write the weights of a training run as a bundle that FlareSegment loads."
-    parser = _command(commands, "export", text, _export)
-    add = parser.add_argument
-    add("--run", required=True, type=Path, metavar="RUN", help="run of fit")
-    add("--recipe", required=True, help="recipe of the network: its grid and window")
-    add("--localiser", type=Path, metavar="RUN", help="run of the recipe's localiser")
-    add("--name", required=True, help="name of the model")
-    add("--model-version", default="1", help="(%(default)s)")
-    add("-o", "--output", required=True, type=Path, metavar="FOLDER", help="the bundle")
-    return parser
-
-
-def _add_study(commands: Any) -> argparse.ArgumentParser:
-    from .study_cli import add_arguments
-
-    text = "Compare recipes and ablations with equal budget; resumable; writes the tables."
-    parser = _command(commands, "study", text, _study)
-    add_arguments(parser)
-    return parser
-
-
-def _add_recipes(commands: Any) -> argparse.ArgumentParser:
-    return _command(commands, "recipes", "List the recipes that come with FlareTrain.", _recipes)
 
 
 def _check(options: argparse.Namespace) -> int:
