@@ -56,6 +56,8 @@ def write_tables(settings: StudySettings, folder: Path, page: Path) -> None:
 def tables(settings: StudySettings, folder: Path) -> str:
     """Markdown of the finished runs, and of what is missing."""
     results = _results(settings, folder)
+    if not results:
+        return f"## {settings.name}\n\n{settings.about}\n\n{_missing(settings, folder)}"
     names = [variant.name for variant in settings.recipes]
     return "\n\n".join(
         part
@@ -217,11 +219,14 @@ def _difference(
 
 
 def _missing(settings: StudySettings, folder: Path) -> str:
-    lines = []
+    """What has no result, and why."""
+    lines: list[str] = []
+    waiting: dict[str, list[str]] = {}
     for run in planned_runs(settings):
         path = folder / RESULTS / f"{run.name}.json"
         if not path.exists():
-            lines.append(f"* {run.variant.name}, seed {run.seed}: not run")
+            waiting.setdefault(run.variant.name, []).append(str(run.seed))
         elif "problem" in (result := read_json(path)):
             lines.append(f"* {run.variant.name}, seed {run.seed}: failed. {result['problem']}")
+    lines += [f"* {name}, seed {', '.join(seeds)}: not run" for name, seeds in waiting.items()]
     return "\n".join(["### Not there\n", *lines]) if lines else ""

@@ -110,8 +110,18 @@ def test_what_was_not_run_or_failed_is_said(raw_dataset: Path, tmp_path: Path) -
     text = tables(settings, tmp_path)
     assert "* broken, seed 1: failed. There is no pseudo-label source 'nowhere'" in text
     assert "* first, seed 1: not run" in text
-    assert "0 of 3 runs" in text
+    assert "|" not in text, "no tables of nothing"
+    (tmp_path / "results" / "broken-1.json").unlink()
+    assert "* broken, seed 1: not run" in tables(settings, tmp_path)
+    content = {"variant": "ours", "seed": 1, "steps": {"network": 3}, "cases": 4}
+    score = {"dsc": 0.5, "nsd": 0.25}
+    content |= {"summary": {"organs_in_view": score, "tumor": score}, "targets": {"liver": score}}
+    (tmp_path / "results" / "ours-1.json").write_text(json.dumps(content))
+    text = tables(settings, tmp_path)
+    assert "1 of 3 runs" in text
     assert "| first | - | - | - | - | - | - |" in text
+    assert "| ours | 50.0 (one seed) | 25.0 (one seed) | 50.0 (one seed) |" in text
+    assert "| liver | - | - | 50 / 25 |" in text
     assert "nothing can be ranked" in text
 
 
