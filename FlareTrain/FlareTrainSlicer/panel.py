@@ -1,0 +1,191 @@
+"""The panel: four sections, and what they share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from FlareSegmentSlicer.shared.chosen_path import isChosen
+from FlareSegmentSlicer.shared.parameter_binding import ParameterBinding
+from FlareTrainLib import task_folder
+from FlareTrainLib.refinement_task import REFINEMENT
+from FlareTrainLib.task_folder import TaskState
+
+from .case_loader import CaseLoader
+from .dataset_section import CHECK, DatasetSection
+from .last_dataset import lastDataset, rememberDataset
+from .refinement_section import RefinementSection
+from .result_section import ResultSection
+from .training_section import TrainingSection
+
+_LOOK_MS = 1000
+"""Time between two looks at the processes."""
+
+
+class TrainingPanel(ParameterBinding):
+    """Mixin of the module's widget, which Slicer makes, enters and ends; work is for processes."""
+
+    def __init__(self) -> None:
+        ParameterBinding.__init__(self)
+        self.sections: tuple[Any, ...] = ()
+        self.loader: CaseLoader | None = None
+        self._data: Path | None = None
+        self._states: dict[Path, TaskState] = {}
+        self._tick = qt.QTimer()
+        self._tick.setInterval(_LOOK_MS)
+        self._tick.timeout.connect(self.refreshTasks)
+
+    def fill(self, ui: Any, logic: Any) -> None:
+        """Take the widgets, and show the choices."""
+        self.ui = ui
+        self.logic = logic
+        self.dataset = DatasetSection(self)
+        self.refinement = RefinementSection(self)
+        self.training = TrainingSection(self)
+        self.result = ResultSection(self)
+        self.sections = (self.dataset, self.refinement, self.training, self.result)
+        self.observeScene()
+        self.initializeParameterNode()
+
+    def begin(self) -> None:
+        """Look what happened meanwhile, in the dataset of the last time if none is chosen."""
+        self.initializeParameterNode()
+        last = lastDataset()
+        if last is not None and not isChosen(self.parameterNode.data):
+            self.parameterNode.data = last
+        self.refreshAll()
+        self._tick.start()
+
+    def exit(self) -> None:
+        """Stop looking while another module is shown."""
+        self._tick.stop()
+        ParameterBinding.exit(self)
+
+    def end(self) -> None:
+        """Leave nothing behind but the trainings, which go on."""
+        self._tick.stop()
+        for part in (*self.sections, *filter(None, [self.loader])):
+            part.cancel()
+        self.setParameterNode(None)
+        self.removeObservers()
+
+    def onSceneStartClose(self, caller: Any, event: Any) -> None:
+        """Let go of nodes that are about to vanish."""
+        if self.loader is not None:
+            self.loader.cancel()
+        ParameterBinding.onSceneStartClose(self, caller, event)
+
+    def onParameterNodeModified(self, caller: Any = None, event: Any = None) -> None:
+        """Show the choices."""
+        if not self.parameterNode:
+            return
+        if self._data != self.data():
+            self._data = self.data()
+            if self._data is not None:
+                rememberDataset(self._data)
+            self.refreshAll()
+        self.updateGUI()
+
+    # --- what the sections share -------------------------------------------------------------
+
+    @property
+    def parameterNode(self) -> Any:
+        """Give the typed parameter node, None while the module is not shown."""
+        return self._parameterNode
+
+    def data(self) -> Path | None:
+        """Give the folder of the dataset, None when there is none."""
+        path = self.parameterNode.data if self.parameterNode else Path()
+        return path if isChosen(path) and path.is_dir() else None
+
+    def run(self) -> Path | None:
+        """Give the folder of the chosen run, None when there is none."""
+        return self.training.run()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something short is on its way: a table, a case, a copy."""
+        loading = self.loader is not None and self.loader.busy
+        return loading or any(section.busy for section in self.sections)
+
+    def stateOf(self, folder: Path) -> TaskState:
+        """Give the state in which a task was seen last."""
+        return self._states.get(folder, TaskState.NEW)
+
+    def isAlive(self, name: str) -> bool:
+        """Whether the dataset's task of this name was at work when it was seen last."""
+        data = self.data()
+        return data is not None and self.stateOf(data / name).alive
+
+    def showError(self, title: str, error: Exception) -> None:
+        """Tell the user what went wrong."""
+        slicer.util.errorDisplay(f"{title}\n\n{error}")
+
+    def loadCase(
+        self, name: str, label: Any, run: Path | None = None, disagreement: bool = False
+    ) -> None:
+        """Load a case without holding up the window; `label` says how far it is."""
+        if self.loader is not None:
+            self.loader.cancel()
+        self.loader = CaseLoader(
+            lambda text: setattr(label, "text", text),
+            lambda error: self.showError(_("The case was not loaded."), error),
+        )
+        with slicer.util.tryWithErrorDisplay(_("The case was not loaded.")):
+            self.loader.load(self.logic.viewRequest(self.data(), name, run, disagreement))
+
+    # --- what is shown -----------------------------------------------------------------------
+
+    def refreshAll(self) -> None:
+        """Read the dataset and its runs again."""
+        self.dataset.refresh()
+        self.refinement.fillSources()
+        self.refinement.refresh()
+        self.training.fillModels()
+        self.training.fillRuns()
+        self.refreshTasks()
+
+    def refreshTasks(self) -> None:
+        """Look at every process that works for this dataset."""
+        data, ui = self.data(), self.ui
+        if data is not None:
+            self._showTask(data / CHECK, ui.datasetNoteLabel)
+            self._showTask(data / REFINEMENT, ui.refinementNoteLabel)
+            if self.dataset.adding is not None:
+                self._showTask(self.dataset.adding, ui.addNoteLabel)
+        self.refreshRun()
+
+    def refreshRun(self) -> None:
+        """Look at the chosen run."""
+        self.training.refresh()
+        self.result.refresh()
+        self.updateGUI()
+
+    def _showTask(self, folder: Path, label: Any) -> None:
+        """Say what became of a task; look at its result when it has just ended."""
+        status = task_folder.status(folder)
+        before = self.stateOf(folder)
+        self._states[folder] = status.state
+        if status.state.alive:
+            label.text = {
+                CHECK: _("Reading the dataset..."),
+                REFINEMENT: _("Labeling and comparing... This goes on when Slicer is closed."),
+            }.get(folder.name, _("Writing the case..."))
+        elif before.alive:
+            label.text = status.message
+            if folder.name == REFINEMENT:
+                self.refinement.onTaskEnded()
+            else:
+                self.dataset.onTaskEnded(folder, status.state)
+        elif status.state is TaskState.FAILED:
+            label.text = status.message
+
+    def updateGUI(self) -> None:
+        """Bring the buttons in line with what can be done."""
+        if self.parameterNode is not None:
+            for section in self.sections:
+                section.updateButtons()
