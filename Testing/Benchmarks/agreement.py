@@ -1,6 +1,6 @@
-"""How far localiser and network agree: on real scans, phantoms, and volumes without an abdomen.
+"""How far localiser and network agree: on real scans, their parts, phantoms, and without abdomen.
 
-python Testing/Benchmarks/agreement.py [--shared ../shared]
+python Testing/Benchmarks/agreement.py [--shared ../shared] [--model FOLDER]
 
 `LocaliserSettings.least_agreement` is chosen between the two groups. Printed is the report's
 `localiser_agreement`; "-" where the localiser alone already saw no abdomen.
@@ -9,14 +9,19 @@ python Testing/Benchmarks/agreement.py [--shared ../shared]
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
+
+from fields_of_view import main_parts, pieces
+from negatives import PSEUDO
 
 from FlareSegmentLib.bundle import ModelBundle, bundled_model
 from FlareSegmentLib.errors import InputError
+from FlareSegmentLib.geometry import canonical_volume
 from FlareSegmentLib.localiser import LocaliserSettings
 from FlareSegmentLib.phantom import PhantomSettings, make_phantom
 from FlareSegmentLib.phantom.negatives import make_head, make_legs, make_noise
-from FlareSegmentLib.reading import read_volume
+from FlareSegmentLib.reading import read_label_map, read_volume
 from FlareSegmentLib.segmenter import InferenceSettings, Segmenter
 from FlareSegmentLib.volume import Volume
 
@@ -25,13 +30,19 @@ def main() -> None:
     """Print one line per volume."""
     command = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     command.add_argument("--shared", type=Path, default=Path("../shared"))
-    data = command.parse_args().shared / "data"
+    command.add_argument("--model", type=Path, default=bundled_model())
+    arguments = command.parse_args()
+    data = arguments.shared / "data"
     # Nothing is rejected here: the figures are what a limit is chosen from.
     settings = InferenceSettings(localiser=LocaliserSettings(least_agreement=0.0))
-    segmenter = Segmenter(ModelBundle.load(bundled_model()), "cpu", settings)
+    segmenter = Segmenter(ModelBundle.load(arguments.model), "cpu", settings)
     scans = sorted(data.glob("validation/*_ct.nii.gz")) + sorted(data.glob("ct/*.nii.gz"))
     for path in scans:
         report(segmenter, read_volume(path), path.name)
+    for path in sorted(data.glob("ct/*.nii.gz")):
+        labels = data / "pseudo" / PSEUDO / path.name
+        if labels.is_file():
+            report_parts(segmenter, path, labels)
     for seed in range(1, 5):
         report(segmenter, make_phantom(PhantomSettings(seed=seed))[0], f"phantom {seed}")
     for make in (make_head, make_legs, make_noise):
@@ -39,14 +50,26 @@ def main() -> None:
             report(segmenter, make(seed)[0], f"{make.__name__} {seed}")
 
 
+def report_parts(segmenter: Segmenter, scan: Path, labels: Path) -> None:
+    """Print the agreement on the parts above and below the organs."""
+    volume, order = canonical_volume(read_volume(scan))
+    organs = main_parts(order.apply(read_label_map(labels)[0]))
+    for piece in pieces(organs, volume.spacing[0]):
+        if not piece.group.startswith("slab"):
+            affine = volume.affine.copy()
+            affine[:3, 3] += affine[:3, 2] * piece.slices.start
+            part = replace(volume, array=volume.array[piece.slices], affine=affine)
+            report(segmenter, part, f"{scan.name.split('.')[0]}, {piece.group}")
+
+
 def report(segmenter: Segmenter, volume: Volume, name: str) -> None:
     """Print the agreement on one volume."""
     try:
         value = segmenter.segment(volume).report["localiser_agreement"]
     except InputError as error:
-        print(f"{name:32} refused: {error}")
+        print(f"{name:52} refused: {error}")
         return
-    print(f"{name:32} {'-' if value is None else value}")
+    print(f"{name:52} {'-' if value is None else value}")
 
 
 if __name__ == "__main__":
