@@ -94,12 +94,15 @@ class BundleInference:
         Keep only the largest component of every organ (P2, P4); tumors are exempt.
     window_filter
         Leave out rows of windows whose middle holds no organ (P3).
+    tumor_outside
+        Largest share of a tumor's surroundings that may lie outside all organs.
     """
 
     step: float = 0.75
     upsampling: str = "logits"
     largest_only: bool = False
     window_filter: bool = False
+    tumor_outside: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 < self.step <= 1:
@@ -107,6 +110,8 @@ class BundleInference:
         if self.upsampling not in UPSAMPLINGS:
             known = " or ".join(UPSAMPLINGS)
             raise ValueError(f"upsampling is '{self.upsampling}', but must be {known}")
+        if not 0 <= self.tumor_outside <= 1:
+            raise ValueError(f"tumor_outside is {self.tumor_outside}, but must be from 0 to 1")
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,9 @@ DEFAULT_LEAST_ML = {
     "tumor": 0.1,
 }
 
+STRUCTURE = np.ones((3, 3, 3), bool)
+"""Voxels that touch by a corner belong together."""
+
 DEFAULT_VANISH = {"right_adrenal_gland": 0.3, "left_adrenal_gland": 0.3, "gallbladder": 0.2}
 """Of 14 finds of adrenal glands and gallbladders below these shares in training scans and parts of
 them, 12 were of organs that the pseudo-labels do not have there (flare-base 0.1.0). Small finds of
@@ -56,6 +59,9 @@ class CleanupSettings:
         The same share for single organs.
     largest_only
         Keep only the largest component of every organ (P2, P4); tumors stay exempt.
+    tumor_outside
+        Largest share of a tumor's surroundings that may lie outside all organs; 1 for no limit.
+        For models that were taught tumors inside organs only.
     """
 
     least_ml: dict[str, float] = field(default_factory=lambda: dict(DEFAULT_LEAST_ML))
@@ -63,6 +69,7 @@ class CleanupSettings:
     vanish: float = 0.05
     vanish_of: dict[str, float] = field(default_factory=lambda: dict(DEFAULT_VANISH))
     largest_only: bool = False
+    tumor_outside: float = 1.0
 
 
 def stray_voxels(
@@ -95,9 +102,11 @@ def stray_voxels(
         if box is None:
             continue
         key = keys[channel - 1]
-        components, count = ndimage.label(labels[box] == channel, np.ones((3, 3, 3), bool))
+        components, count = ndimage.label(labels[box] == channel, STRUCTURE)
         sizes = np.bincount(components.ravel(), minlength=count + 1)[1:] * voxel_ml
         remove = ~_kept(sizes, key, settings)
+        if key == "tumor" and settings.tumor_outside < 1:
+            remove |= _share_outside(labels, channel, box) > settings.tumor_outside
         seen = None if support is None else support.at(channel, box)
         if seen is not None:
             unseen = np.bincount(components[seen], minlength=count + 1)[1:] == 0
@@ -117,6 +126,24 @@ def _kept(sizes: np.ndarray, key: str, settings: CleanupSettings) -> np.ndarray:
     if settings.largest_only:
         return np.arange(len(sizes)) == sizes.argmax()
     return (sizes >= settings.share * largest) | (sizes >= least)
+
+
+def _share_outside(labels: np.ndarray, channel: int, box: tuple[slice, ...]) -> np.ndarray:
+    """Share of background in the shell one voxel thick around each component of a channel.
+
+    `box` holds the whole channel, so the components are numbered as within it.
+    """
+    wide = tuple(slice(max(0, part.start - 1), part.stop + 1) for part in box)
+    around = labels[wide]
+    components, count = ndimage.label(around == channel, STRUCTURE)
+    shares = np.zeros(count)
+    for number, piece in enumerate(ndimage.find_objects(components), start=1):
+        piece = tuple(slice(max(0, part.start - 1), part.stop + 1) for part in piece)
+        shell = ndimage.binary_dilation(components[piece] == number, STRUCTURE)
+        touched = around[piece][shell & (around[piece] != channel)]
+        if touched.size:
+            shares[number - 1] = np.mean(touched == 0)
+    return shares
 
 
 def check_keys(settings: CleanupSettings) -> None:

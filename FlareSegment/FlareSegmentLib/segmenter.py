@@ -85,7 +85,9 @@ class InferenceSettings:
             step=wanted.step,
             upsampling=wanted.upsampling,
             window_filter=wanted.window_filter,
-            cleanup=CleanupSettings(largest_only=wanted.largest_only),
+            cleanup=CleanupSettings(
+                largest_only=wanted.largest_only, tumor_outside=wanted.tumor_outside
+            ),
         )
 
 

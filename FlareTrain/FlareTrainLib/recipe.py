@@ -80,12 +80,15 @@ class Inference:
         Keep only the largest component of every organ (P2, P4); tumors are exempt.
     window_filter
         Leave out rows of windows whose middle holds no organ (P3).
+    tumor_outside
+        Largest share of a tumor's surroundings that may lie outside all organs; 1 for no limit.
     """
 
     step: float = 0.75
     upsampling: Literal["logits", "labels"] = "logits"
     largest_only: bool = False
     window_filter: bool = False
+    tumor_outside: float = 1.0
 
     def for_bundle(self) -> BundleInference:
         """Give the entry of ``model.json``."""

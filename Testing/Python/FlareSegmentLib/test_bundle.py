@@ -87,14 +87,17 @@ def test_missing_entry_is_named(bundle_copy: Path) -> None:
 
 def test_the_way_it_is_run_comes_along_and_may_be_left_out(bundle_copy: Path) -> None:
     assert read_info(bundle_copy).inference == BundleInference()
-    edit(bundle_copy, inference={"largest_only": True, "step": 0.6})
+    edit(bundle_copy, inference={"largest_only": True, "step": 0.6, "tumor_outside": 0.5})
     bundle = ModelBundle.load(bundle_copy)
     save_bundle(bundle_copy, bundle.info, bundle.network().state_dict())
-    assert read_info(bundle_copy).inference == BundleInference(step=0.6, largest_only=True)
+    assert read_info(bundle_copy).inference == BundleInference(
+        step=0.6, largest_only=True, tumor_outside=0.5
+    )
     settings = Segmenter(ModelBundle.load(bundle_copy), "cpu").settings
     assert settings.step == 0.6
     assert settings.cleanup is not None
     assert settings.cleanup.largest_only
+    assert settings.cleanup.tumor_outside == 0.5
     content = json.loads((bundle_copy / "model.json").read_text(encoding="utf-8"))
     del content["inference"]
     (bundle_copy / "model.json").write_text(json.dumps(content), encoding="utf-8")

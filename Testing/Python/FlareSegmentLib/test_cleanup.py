@@ -73,6 +73,19 @@ def test_largest_only_is_there_for_p2_and_p4_and_spares_tumors() -> None:
     assert stray.sum() == 8**3
 
 
+def test_tumor_outside_all_organs_goes_only_where_tumors_were_taught_inside_organs() -> None:
+    labels = np.zeros((60, 60, 60), np.uint8)
+    cube(labels, (2, 2, 2), 30, 1)
+    cube(labels, (0, 10, 10), 5, 3)  # at the scan's end, within the liver
+    cube(labels, (20, 20, 20), 6, 3)
+    cube(labels, (28, 4, 4), 6, 3)  # bulges out of the liver: about half of it is free
+    cube(labels, (45, 45, 45), 6, 3)
+    assert not stray_voxels(labels, VOXEL_ML, KEYS).any()
+    stray = stray_voxels(labels, VOXEL_ML, KEYS, CleanupSettings(tumor_outside=0.7))
+    assert stray.sum() == 6**3
+    assert stray[45:51, 45:51, 45:51].all()
+
+
 def test_unknown_key_in_the_settings_is_named() -> None:
     with pytest.raises(InputError, match="livver"):
         check_keys(CleanupSettings(least_ml={"livver": 1.0}))
