@@ -20,8 +20,8 @@ host = start()
 import slicer
 host.load_module(root / "FlareSegment/FlareSegment.py")
 old = host.load_module(root / "FlareTrain/FlareTrain.py").enter()
-names = ("FlareTrain", "FlareTrainSlicer.panel", "FlareTrainSlicer.jobs", "FlareTrainLib.task")
-import FlareTrainLib.task
+names = ("FlareTrain", "FlareTrainSlicer.panel", "FlareTrainSlicer.jobs",
+         "FlareTrainLib.task_folder")
 before = {name: sys.modules[name] for name in names}
 old.onReload()
 print("read again:", all(sys.modules[name] is not before[name] for name in names))
