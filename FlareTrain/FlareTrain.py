@@ -164,7 +164,7 @@ class FlareTrainTest(ScriptedLoadableModuleTest):
         from FlareTrainLib.add_case import add_case
 
         self.delayDisplay("Making a synthetic scan")
-        scan, truth = make_phantom(PhantomSettings(seed=1))
+        scan, truth = make_phantom(PhantomSettings(seed=1, spacing=(5.0, 3.0, 3.0)))
         with tempfile.TemporaryDirectory() as text:
             data = Path(text) / "dataset"
             make_dataset(data)

@@ -63,6 +63,10 @@ def test_an_existing_case_is_replaced_only_after_a_question(
     assert (raw_dataset / "replaced" / "1" / "labelsTr" / "case_0.nii.gz").read_bytes() == before
 
 
+def test_the_modules_own_test_passes(python: Any) -> None:
+    python.FlareTrainTest().runTest()
+
+
 def wish(panel: Any, host: Any, data: Path, nodes: Any, name: str = "new_one") -> None:
     """Fill in the form."""
     choose(panel, host, data)
