@@ -109,10 +109,10 @@ def test_what_was_not_run_or_failed_is_said(raw_dataset: Path, tmp_path: Path) -
     run_study(settings, raw_dataset, tmp_path, "cpu", minutes=0.0)
     text = tables(settings, tmp_path)
     assert "* broken, seed 1: failed. There is no pseudo-label source 'nowhere'" in text
-    assert "* first, seed 1: not run" in text
+    assert "* first: not run with seed 1" in text
     assert "|" not in text, "no tables of nothing"
     (tmp_path / "results" / "broken-1.json").unlink()
-    assert "* broken, seed 1: not run" in tables(settings, tmp_path)
+    assert "* broken: not run with seed 1" in tables(settings, tmp_path)
     content = {"variant": "ours", "seed": 1, "steps": {"network": 3}, "cases": 4}
     score = {"dsc": 0.5, "nsd": 0.25}
     content |= {"summary": {"organs_in_view": score, "tumor": score}, "targets": {"liver": score}}
