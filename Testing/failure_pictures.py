@@ -2,9 +2,9 @@
 
 Usage: python Testing/failure_pictures.py SEGMENTATIONS VALIDATION OUTPUT.png [--cases CASE ...]
 
-SEGMENTATIONS holds <case>_ct_seg.nii.gz or <case>_seg.nii.gz, VALIDATION <case>_ct.nii.gz and <case>_label.nii.gz. Of each
-case the organs with the lowest DSC are drawn, in the axial slice with most disagreement, and
-organs that were found where the reference has none.
+SEGMENTATIONS holds <case>_ct_seg.nii.gz or <case>_seg.nii.gz, VALIDATION <case>_ct.nii.gz and
+<case>_label.nii.gz. Of each case the organs with the lowest DSC are drawn, in the axial slice with
+most disagreement, and organs that were found where the reference has none.
 """
 
 from __future__ import annotations

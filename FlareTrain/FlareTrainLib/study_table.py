@@ -228,5 +228,6 @@ def _missing(settings: StudySettings, folder: Path) -> str:
             waiting.setdefault(run.variant.name, []).append(str(run.seed))
         elif "problem" in (result := read_json(path)):
             lines.append(f"* {run.variant.name}, seed {run.seed}: failed. {result['problem']}")
-    lines += [f"* {name}: not run with seed {' and '.join(seeds)}" for name, seeds in waiting.items()]
+    for name, seeds in waiting.items():
+        lines.append(f"* {name}: not run with seed {' and '.join(seeds)}")
     return "\n".join(["### Not there\n", *lines]) if lines else ""

@@ -119,8 +119,9 @@ def test_stopped_run_leaves_no_half_file(
     number: signal.Signals, scan: Path, tiny_bundle: Path, tmp_path: Path
 ) -> None:
     scans = [scan]
-    for n in range(60):
-        copy = tmp_path / "scans" / f"case{n:02}.nii.gz"
+    # So many that a busy computer cannot finish them before the signal comes.
+    for n in range(300):
+        copy = tmp_path / "scans" / f"case{n:03}.nii.gz"
         copy.parent.mkdir(exist_ok=True)
         copy.write_bytes(scan.read_bytes())
         scans.append(copy)
