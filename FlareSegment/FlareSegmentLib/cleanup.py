@@ -1,7 +1,7 @@
 """Removal of stray components, at the network's resolution, in millilitres.
 
 A component goes when it is small both in ml and against the largest of its organ; tumors only
-when they are tiny, because disease is often multifocal (largest-component rules delete it).
+when they are too small to be measured, because disease is often multifocal (largest-component rules delete it).
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ DEFAULT_LEAST_ML = {
     "stomach": 60.0,
     "duodenum": 15.0,
     "left_kidney": 30.0,
-    "tumor": 0.1,
+    "tumor": 0.5,
 }
+"""A tumor of 0.5 ml is a ball of 10 mm, below which RECIST 1.1 takes no lesion for measurable."""
 
 STRUCTURE = np.ones((3, 3, 3), bool)
 """Voxels that touch by a corner belong together."""

@@ -12,6 +12,7 @@ import argparse
 import json
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from measuring import ROOT  # noqa: F401  (sets the import path)
@@ -34,7 +35,7 @@ def main() -> None:
     from FlareSegmentLib.windows import round_up
 
     bundle = ModelBundle.load(arguments.model)
-    settings = InferenceSettings(precision=arguments.precision)
+    settings = replace(InferenceSettings.of(bundle.info.inference), precision=arguments.precision)
     segmenter = Segmenter(bundle, arguments.device, settings)
     predictor = segmenter.predictor
     size = [min(n, p) for n, p in zip(arguments.size, bundle.info.network.patch, strict=True)]

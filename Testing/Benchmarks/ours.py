@@ -35,10 +35,11 @@ def main() -> None:
     from FlareSegmentLib.segmenter import InferenceSettings, Segmenter
     from FlareSegmentLib.writing import write_label_map
 
-    settings = InferenceSettings(precision=arguments.precision)
+    bundle = ModelBundle.load(arguments.model)
+    settings = replace(InferenceSettings.of(bundle.info.inference), precision=arguments.precision)
     if arguments.bare:
         settings = replace(settings, localiser=LocaliserSettings(enabled=False), cleanup=None)
-    segmenter = Segmenter(ModelBundle.load(arguments.model), arguments.device, settings)
+    segmenter = Segmenter(bundle, arguments.device, settings)
     ready = time.perf_counter()
     volume = read_volume(arguments.scan)
     read = time.perf_counter()
