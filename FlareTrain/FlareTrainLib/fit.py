@@ -91,7 +91,12 @@ def _finish(trainer: Trainer, validate: Validate | None) -> None:
 
 
 def _batches(trainer: Trainer) -> Prefetcher:
-    return Prefetcher(trainer.draw, trainer.step, trainer.settings.fit.prefetch, trainer.device)
+    ahead = trainer.settings.fit.prefetch
+    if ahead < 0:
+        # On a CPU a second thread would take the cores from the network: a step then takes twice
+        # as long (Testing/Benchmarks/training.py).
+        ahead = 0 if trainer.device.type == "cpu" else 2
+    return Prefetcher(trainer.draw, trainer.step, ahead, trainer.device)
 
 
 def _reports(trainer: Trainer) -> training_log.StepReports:

@@ -42,7 +42,8 @@ class FitSettings:
     coarsest
         Whether the coarsest output counts in deep supervision (P3, P5); nnU-Net leaves it out.
     prefetch
-        Batches made ready in the background; 0 makes each one when it is needed.
+        Batches made ready in the background; 0 makes each one when it is needed, -1 is two on a
+        GPU and none on a CPU.
     seed
         Seed of weights and crops.
     report_every, validate_every
@@ -59,7 +60,7 @@ class FitSettings:
     intensity: tuple[float, float, float, float] = (-500.0, 500.0, 40.0, 140.0)
     precision: str = "auto"
     coarsest: bool = False
-    prefetch: int = 2
+    prefetch: int = -1
     seed: int = 1
     report_every: int = 20
     validate_every: int = 0
