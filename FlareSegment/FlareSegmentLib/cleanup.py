@@ -1,7 +1,8 @@
 """Removal of stray components, at the network's resolution, in millilitres.
 
 A component goes when it is small both in ml and against the largest of its organ; tumors only
-when they are too small to be measured, because disease is often multifocal (largest-component rules delete it).
+when they are too small to be measured, because disease is often multifocal (largest-component
+rules delete it).
 """
 
 from __future__ import annotations
