@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from FlareSegmentLib.errors import FlareError
 
 from .case_nodes import loadedView, nodeSteps
 from .jobs import Job, Steps
+from .section import WorkUnderWay
 
 
 class CaseLoader:
@@ -32,21 +34,19 @@ class CaseLoader:
     ) -> None:
         self._onText = onText
         self._onError = onError
-        self._job: Job | None = None
-        self._steps: Steps | None = None
+        self._work = WorkUnderWay()
+        self._folder: Path | None = None
         self._name = ""
         self._key = ""
 
     @property
     def busy(self) -> bool:
         """Whether a case is on its way."""
-        return any(part is not None and part.running for part in (self._job, self._steps))
+        return self._work.running()
 
     def cancel(self) -> None:
         """Leave the case that is on its way."""
-        for part in (self._job, self._steps):
-            if part is not None:
-                part.cancel()
+        self._work.cancel()
         self._forgetFolder()
 
     def load(self, wanted: dict[str, Any]) -> None:
@@ -68,10 +68,13 @@ class CaseLoader:
             self._onText(text.format(case=self._name))
             return
         self._onText(_("Reading {case}...").format(case=self._name))
-        self._job = Job("view", wanted, self._onRead, self._onFailed, keep=True)
+        job = Job("view", wanted, self._onRead, self._onFailed, keep=True)
+        self._folder = job.folder
+        self._work.put("read", job)
 
     def _onRead(self, folder: Path, _message: str) -> None:
-        self._steps = Steps(nodeSteps(folder, self._key), self._onShown, self._onFailed)
+        steps = nodeSteps(folder, self._key)
+        self._work.put("show", Steps(steps, self._onShown, self._onFailed))
 
     def _onShown(self, nodes: tuple) -> None:
         self._forgetFolder()
@@ -86,8 +89,8 @@ class CaseLoader:
         self._onError(error)
 
     def _forgetFolder(self) -> None:
-        if self._job is not None:
-            self._job.remove()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def viewKey(wanted: dict[str, Any]) -> str:

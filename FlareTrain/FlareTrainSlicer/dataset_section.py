@@ -18,23 +18,20 @@ from FlareTrainLib.case_table import Listing, read_listing
 from FlareTrainLib.task_folder import TaskState
 
 from .jobs import Job, Steps
+from .section import Section
 from .tables import fillSteps, prepareLongTable
 
 CHECK, ADDED = "check", "added"
 """Folders of tasks in a dataset."""
 
 
-class DatasetSection:
+class DatasetSection(Section):
     """Lists the cases of the chosen folder; whatever has to be read is read by a process."""
 
     def __init__(self, panel: Any) -> None:
-        self.panel = panel
+        super().__init__(panel)
         self.listing = Listing()
         self.adding: Path | None = None
-        self._job: Job | None = None
-        self._steps: Steps | None = None
-        self._staging: Steps | None = None
-        self._practice: Job | None = None
         ui = panel.ui
         titles = [_("Case"), _("For"), _("Annotated"), _("Findings"), _("Sources")]
         prepareLongTable(ui.caseTable, titles)
@@ -49,33 +46,19 @@ class DatasetSection:
         ui.caseTable.connect("cellDoubleClicked(int,int)", self.onDoubleClicked)
         ui.caseTable.connect("itemSelectionChanged()", self.updateButtons)
 
-    @property
-    def busy(self) -> bool:
-        """Whether the table is about to change."""
-        work = (self._job, self._steps, self._staging, self._practice)
-        return any(part is not None and part.running for part in work)
-
-    def cancel(self) -> None:
-        """Leave everything that is still to come undone."""
-        for part in (self._job, self._steps, self._staging, self._practice):
-            if part is not None:
-                part.cancel()
-
     # --- the table ---------------------------------------------------------------------------
 
     def refresh(self) -> None:
         """List the cases anew."""
         data = self.panel.data()
-        for part in (self._job, self._steps):
-            if part is not None:
-                part.cancel()
+        self.work.cancel("list", "table")
         if data is None:
             note = _("Choose the folder of a dataset, or make a new one.")
             self._show(Listing((), (note,)))
             return
         arguments = {"data": str(data.resolve()), "checked": str((data / CHECK).resolve())}
         try:
-            self._job = Job("list", arguments, self._onListed, self._onNotListed)
+            self.work.put("list", Job("list", arguments, self._onListed, self._onNotListed))
         except FlareError as error:
             self._onNotListed(error)
 
@@ -101,9 +84,8 @@ class DatasetSection:
         self.listing = listing
         if not self.panel.isAlive(CHECK):
             self.panel.ui.datasetNoteLabel.text = " ".join(listing.notes)
-        self._steps = Steps(
-            fillSteps(self.panel.ui.caseTable, rows, tips), self._onShown, self._onNotListed
-        )
+        steps = fillSteps(self.panel.ui.caseTable, rows, tips)
+        self.work.put("table", Steps(steps, self._onShown, self._onNotListed))
 
     def _onShown(self, _nothing: object) -> None:
         self.panel.updateGUI()
@@ -112,11 +94,10 @@ class DatasetSection:
         """Bring the buttons in line with what can be done."""
         panel, ui = self.panel, self.panel.ui
         data, node = panel.data(), panel.parameterNode
-        making = self._practice is not None and self._practice.running
-        ui.practiceButton.enabled = not making
+        ui.practiceButton.enabled = not self.work.running("practice")
         ui.checkButton.enabled = data is not None and (data / "imagesTr").is_dir()
         adding = self.adding is not None and panel.stateOf(self.adding).alive
-        adding = adding or (self._staging is not None and self._staging.running)
+        adding = adding or self.work.running("staging")
         scene = node is not None and node.caseVolume and node.caseSegmentation
         ui.addCaseButton.enabled = bool(data and scene and not adding)
         row = ui.caseTable.currentRow()
@@ -145,12 +126,13 @@ class DatasetSection:
             return
         with slicer.util.tryWithErrorDisplay(_("The dataset was not made.")):
             folder = Path(place)
-            self._practice = Job(
+            job = Job(
                 "practice",
                 {"data": str(folder.resolve())},
                 lambda _task, _message: self._onPracticeMade(folder),
                 self._onPracticeFailed,
             )
+            self.work.put("practice", job)
             panel.ui.datasetNoteLabel.text = _("Making synthetic patients: about a minute...")
         self.updateButtons()
 
@@ -211,7 +193,7 @@ class DatasetSection:
         case = NewCase(name, target_ids_of(checkedKeys(ui.annotatedList)), replace)
         ui.addNoteLabel.text = _("Reading the segments...")
         steps = panel.logic.addCaseSteps(data, case, node.caseVolume, node.caseSegmentation)
-        self._staging = Steps(steps, self._onStaged, self._onNotStaged)
+        self.work.put("staging", Steps(steps, self._onStaged, self._onNotStaged))
         self.updateButtons()
 
     def _onStaged(self, folder: Path) -> None:

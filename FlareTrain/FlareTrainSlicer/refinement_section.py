@@ -19,17 +19,16 @@ from FlareTrainLib.case_choices import Choice, write_choice
 from FlareTrainLib.refinement_task import REFINEMENT, WorklistRow, worklist
 
 from .jobs import Job, Steps
+from .section import Section
 from .tables import fillSteps, number, prepareLongTable
 
 
-class RefinementSection:
+class RefinementSection(Section):
     """Shows the worklist, what should be looked at first, first."""
 
     def __init__(self, panel: Any) -> None:
-        self.panel = panel
+        super().__init__(panel)
         self.rows: list[WorklistRow] = []
-        self._steps: Steps | None = None
-        self._job: Job | None = None
         ui = panel.ui
         titles = [_("Case"), _("Agreement"), _("Doubt"), _("Used"), _("By")]
         prepareLongTable(ui.worklistTable, titles)
@@ -45,17 +44,6 @@ class RefinementSection:
         ui.worklistTable.connect("cellDoubleClicked(int,int)", self.onDoubleClicked)
         ui.worklistTable.connect("itemSelectionChanged()", self.updateButtons)
         ui.sourceList.connect("itemChanged(QListWidgetItem*)", self.onSourceChanged)
-
-    @property
-    def busy(self) -> bool:
-        """Whether something is about to change."""
-        return any(part is not None and part.running for part in (self._job, self._steps))
-
-    def cancel(self) -> None:
-        """Leave everything that is still to come undone."""
-        for part in (self._job, self._steps):
-            if part is not None:
-                part.cancel()
 
     def refresh(self) -> None:
         """List what should be looked at first."""
@@ -75,10 +63,9 @@ class RefinementSection:
             )
             for row in self.rows
         ]
-        if self._steps is not None:
-            self._steps.cancel()
         table, tips = self.panel.ui.worklistTable, [row.reason for row in self.rows]
-        self._steps = Steps(fillSteps(table, texts, tips), self._onShown, self._onNotAdded)
+        steps = Steps(fillSteps(table, texts, tips), self._onShown, self._onNotAdded)
+        self.work.put("table", steps)
 
     def _onShown(self, _nothing: object) -> None:
         self.panel.updateGUI()
@@ -114,8 +101,7 @@ class RefinementSection:
         """Bring the buttons in line with what can be done."""
         panel, ui = self.panel, self.panel.ui
         some = bool(panel.dataset.listing.rows)
-        copying = self._job is not None and self._job.running
-        ui.addSourceButton.enabled = some and not copying
+        ui.addSourceButton.enabled = some and not self.work.running("copy")
         refining = panel.isAlive(REFINEMENT)
         ui.refineButton.text = _("Stop") if refining else _("Refine")
         ui.refineButton.enabled = refining or (some and bool(checkedKeys(ui.sourceList)))
@@ -139,7 +125,7 @@ class RefinementSection:
         panel.ui.refinementNoteLabel.text = _("Copying the label maps...")
         with slicer.util.tryWithErrorDisplay(_("The source was not added.")):
             arguments = {"data": str(panel.data().resolve()), "source": folder}
-            self._job = Job("source", arguments, self._onAdded, self._onNotAdded)
+            self.work.put("copy", Job("source", arguments, self._onAdded, self._onNotAdded))
         self.updateButtons()
 
     def _onAdded(self, _folder: Path, message: str) -> None:

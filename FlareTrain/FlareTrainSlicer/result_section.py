@@ -18,18 +18,17 @@ from FlareTrainLib import run_folder
 from FlareTrainLib.model_install import installed_at, model_name
 
 from .jobs import Job, Steps
+from .section import Section
 from .tables import fillSteps, number
 
 
-class ResultSection:
+class ResultSection(Section):
     """Shows what a run has come to."""
 
     def __init__(self, panel: Any) -> None:
-        self.panel = panel
+        super().__init__(panel)
         self.worst: list[tuple[str, float]] = []
         self._shown: tuple = ()
-        self._steps: Steps | None = None
-        self._job: Job | None = None
         self._toUse = False
         ui = panel.ui
         ours, bundled = _("DSC"), _("bundled")
@@ -40,17 +39,6 @@ class ResultSection:
         ui.worstTable.connect("cellClicked(int,int)", self.onWorstClicked)
         ui.installButton.connect("clicked(bool)", self.onInstall)
         ui.exportButton.connect("clicked(bool)", self.onExport)
-
-    @property
-    def busy(self) -> bool:
-        """Whether something is about to change."""
-        return any(part is not None and part.running for part in (self._job, self._steps))
-
-    def cancel(self) -> None:
-        """Leave everything that is still to come undone."""
-        for part in (self._job, self._steps):
-            if part is not None:
-                part.cancel()
 
     def refresh(self) -> None:
         """Show the scores of the chosen run, when there are others than are shown."""
@@ -72,9 +60,7 @@ class ResultSection:
             ui.resultNoteLabel.text = str(error)
             return
         ui.resultNoteLabel.text = _resultText(run, bool(rows))
-        if self._steps is not None:
-            self._steps.cancel()
-        self._steps = Steps(self._fill(rows), self._onShown, self._onError)
+        self.work.put("table", Steps(self._fill(rows), self._onShown, self._onError))
 
     def _fill(self, rows: list[dict[str, Any]]) -> Generator[None, None, None]:
         names = {target.key: target.name for target in labels.targets()}
@@ -93,10 +79,9 @@ class ResultSection:
     def updateButtons(self) -> None:
         """Bring the buttons in line with what can be done."""
         ui = self.panel.ui
-        copying = self._job is not None and self._job.running
-        ui.installButton.enabled = ui.exportButton.enabled = (
-            _hasModel(self.panel.run()) and not copying
-        )
+        ui.installButton.enabled = ui.exportButton.enabled = _hasModel(
+            self.panel.run()
+        ) and not self.work.running("copy")
 
     # --- what the user does ------------------------------------------------------------------
 
@@ -138,7 +123,7 @@ class ResultSection:
                 "description": ui.modelDescriptionLineEdit.text.strip(),
                 "replace": target.exists(),
             }
-            self._job = Job("install", arguments, self._onCopied, self._onError)
+            self.work.put("copy", Job("install", arguments, self._onCopied, self._onError))
         ui.resultNoteLabel.text = _("Copying the model...")
         self.updateButtons()
 

@@ -22,17 +22,16 @@ from FlareTrainLib.task_folder import TaskState, TaskStatus
 from . import curve_charts
 from .jobs import Job, Steps
 from .run_text import runText
+from .section import Section
 
 
-class TrainingSection:
+class TrainingSection(Section):
     """Starts, stops and watches trainings, which are processes that outlive Slicer."""
 
     def __init__(self, panel: Any) -> None:
-        self.panel = panel
+        super().__init__(panel)
         self._shownLog = ("", 0, "")
         self._curves: RunCurves | None = None
-        self._steps: Steps | None = None
-        self._job: Job | None = None
         self._settings: RunSettings | None = None
         ui = panel.ui
         for name in ("start", "stop", "resume", "lossPlot", "dscPlot"):
@@ -42,17 +41,6 @@ class TrainingSection:
         ui.runComboBox.connect("currentIndexChanged(int)", self.onRunChosen)
         self._fillRecipes()
         self._fillFolds()
-
-    @property
-    def busy(self) -> bool:
-        """Whether something is about to change."""
-        return any(part is not None and part.running for part in (self._job, self._steps))
-
-    def cancel(self) -> None:
-        """Leave everything that is still to come undone."""
-        for part in (self._job, self._steps):
-            if part is not None:
-                part.cancel()
 
     # --- choices -----------------------------------------------------------------------------
 
@@ -184,15 +172,14 @@ class TrainingSection:
 
     def _updateCurves(self, run: Path) -> None:
         """Bring the run's charts up to date, if there are any."""
-        if self._steps is not None and self._steps.running:
+        if self.work.running("curves"):
             return
         if all(curve_charts.chartOf(kind, run) is None for kind in curve_charts.KINDS):
             return
         if self._curves is None or self._curves.run != run:
             self._curves = RunCurves(run)
-        self._steps = Steps(
-            curve_charts.updateSteps(self._curves), self._onCurves, self._onCurvesError
-        )
+        steps = curve_charts.updateSteps(self._curves)
+        self.work.put("curves", Steps(steps, self._onCurves, self._onCurvesError))
 
     def _onCurves(self, _nothing: object) -> None:
         pass
@@ -203,9 +190,8 @@ class TrainingSection:
     def updateButtons(self) -> None:
         """Bring the buttons in line with what can be done."""
         ui, run = self.panel.ui, self.run()
-        looking = self._job is not None and self._job.running
         some = bool(self.panel.dataset.listing.rows)
-        ui.startButton.enabled = some and bool(self.recipe()) and not looking
+        ui.startButton.enabled = some and bool(self.recipe()) and not self.work.running("foresee")
         state = task_folder.status(run).state if run else None
         ui.stopButton.enabled = state is TaskState.RUNNING
         ui.resumeButton.enabled = state in (
@@ -226,9 +212,8 @@ class TrainingSection:
             self._settings = self.settings()
             arguments = run_folder.run_arguments(self._settings)
             place = str((self._settings.data / run_folder.RUNS).resolve())
-            self._job = Job(
-                "foresee", {**arguments, "place": place}, self._onForeseen, self._onRefused
-            )
+            wanted = {**arguments, "place": place}
+            self.work.put("foresee", Job("foresee", wanted, self._onForeseen, self._onRefused))
         self.panel.ui.runStatusLabel.text = _("Looking whether this training fits...")
         self.updateButtons()
 
