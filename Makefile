@@ -2,6 +2,7 @@
 # make test    run the tests
 # make venv    only make .venv (the other targets make it when it is missing)
 # make study   compare the recipes with equal budget and write FlareTrain/STUDY.md; goes on where it was
+# make measure everything a new bundled model needs: scores, benchmark, and the pages that state them
 # make lint, make bench, make screenshots, make train
 
 PYTHON ?= python3
@@ -23,7 +24,7 @@ STAMP = .venv/complete
 export PYTHONPATH := $(CURDIR)/FlareSegment:$(CURDIR)/FlareTrain
 export PYTHONUTF8 := 1
 
-.PHONY: help venv demo test lint format bench screenshots train study
+.PHONY: help venv demo test lint format bench measure screenshots train study
 .DEFAULT_GOAL := help
 
 help:
@@ -49,6 +50,10 @@ format: venv
 
 bench:
 	@PYTHON="$$PYTHON" bash Testing/Benchmarks/bench.sh $(BENCH_ARGS)
+
+# E.g. MEASURE_ARGS="--plan" or "--again training -- --runs 1".
+measure: venv
+	@$(VENV_PYTHON) Testing/measure.py $(MEASURE_ARGS)
 
 screenshots: venv
 	@$(VENV_PYTHON) Testing/screenshots.py $(SCREENSHOT_ARGS)

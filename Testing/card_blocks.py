@@ -1,7 +1,7 @@
 """The generated parts of a model's card: Markdown from measured figures, and where they go.
 
-A block of the card stands between ``<!-- NAME: written by Testing/model_card.py -->`` and
-``<!-- end of NAME -->``; everything else in the card is written by hand.
+A block of a page stands between ``<!-- NAME: written by Testing/model_card.py -->`` and
+``<!-- end of NAME -->``; everything else is written by hand.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ def end_of(name: str) -> str:
     return f"<!-- end of {name} -->"
 
 
-def replaced(card: str, blocks: Mapping[str, str]) -> str:
-    """Give the card with new content in its blocks.
+def replaced(card: str, blocks: Mapping[str, str], page: str = "The card") -> str:
+    """Give the card, or another `page`, with new content in its blocks.
 
     Raises
     ------
     ValueError
-        When the card lacks a block, or has markers that do not belong together.
+        When it lacks a block, or has markers that do not belong together.
     """
     for name, text in blocks.items():
         start, end = start_of(name), end_of(name)
         if card.count(start) != 1 or card.count(end) != 1 or card.index(start) > card.index(end):
             raise ValueError(
-                f"The card has no block '{name}'. It needs the line {start} and, after it, {end}, "
+                f"{page} has no block '{name}'. It needs the line {start} and, after it, {end}, "
                 "each once."
             )
         head, rest = card.split(start)

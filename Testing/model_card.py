@@ -7,9 +7,10 @@ Segments the validation scans with `flare-segment`, evaluates them, and writes
 * the scores, and the facts of Testing/model_facts.json, into `model.json`,
 * the generated blocks of the card, `README.md`; the parts measured by `make bench` come from
   Testing/Benchmarks/RESULTS.json and only where they were measured with the same weights,
-* Screenshots/failures.png.
+* of the bundled model also Screenshots/failures.png, the figures in the repository's README, its
+  row in FlareTrain/STUDY.md, and in RESULTS.md what was measured with other weights.
 
-Run it after a new model was put into the folder, and again after `make bench`.
+`make measure` runs it after a new model was put into the folder, and again after the benchmark.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ from card_blocks import (
     titled,
 )
 from failure_pictures import SHOWN, draw_failures, worst_organs
+from readme_figures import BLOCK, readme_block, with_trial
+from results_page import page, read_measured, weights_of
 
 if TYPE_CHECKING:
     from FlareSegmentLib.evaluation_report import Evaluation
@@ -44,9 +47,12 @@ MEASURED_BY = (
     "then flare-segment evaluate (mode correct); organs_dsc is the mean of the organs the "
     "reference has"
 )
+MODEL = ROOT / "Resources" / "Models" / "flare-base"
 RESULTS = ROOT / "Testing" / "Benchmarks" / "RESULTS.json"
 FACTS = ROOT / "Testing" / "model_facts.json"
 PICTURE = ROOT / "Screenshots" / "failures.png"
+README = ROOT / "README.md"
+STUDY = ROOT / "FlareTrain" / "STUDY.md"
 
 
 def segment(model: Path, validation: Path, output: Path) -> None:
@@ -84,17 +90,34 @@ def write_card(model: Path, content: dict[str, Any], evaluation: Evaluation, res
         When the card lacks a block.
     """
     path = model / "README.md"
-    name, version = content["name"], content["version"]
-    weights = f"{name} {version} ({content['network']['sha256'][:12]})"
-    parts = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {}
+    weights, parts = weights_of(model), read_measured(results)
     blocks = {
         "scores": score_table(evaluation),
         "failures": failure_list(evaluation),
         "data": data_table(content["facts"].get("training_data", ())),
     }
     blocks |= {block: benchmark_block(parts, block, weights) for block in BENCHMARK_BLOCKS}
-    card = titled(path.read_text(encoding="utf-8"), name, version)
+    card = titled(path.read_text(encoding="utf-8"), content["name"], content["version"])
     _write(path, replaced(card, blocks))
+
+
+def write_pages() -> None:
+    """Write what the repository's pages say of the bundled model.
+
+    Raises
+    ------
+    ValueError
+        When a page lacks the place.
+    """
+    content = json.loads((MODEL / "model.json").read_text(encoding="utf-8"))
+    weights, measured = weights_of(MODEL), read_measured(RESULTS)
+    block = {BLOCK: readme_block(content, measured, weights)}
+    readme = replaced(README.read_text(encoding="utf-8"), block, "README.md")
+    scores = content["facts"]["scores"]
+    study = with_trial(STUDY.read_text(encoding="utf-8"), content["version"], scores)
+    _write(README, readme)
+    _write(STUDY, study)
+    _write(RESULTS.with_suffix(".md"), page(measured, weights))
 
 
 def write_picture(evaluation: Evaluation, segmentations: Path, validation: Path) -> None:
@@ -118,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = command.add_argument
-    add("--model", type=Path, default=ROOT / "Resources" / "Models" / "flare-base")
+    add("--model", type=Path, default=MODEL)
     add("--shared", type=Path, default=ROOT.parent / "shared", help="folder with data/validation")
     add("--facts", type=Path, default=FACTS, help="data, licenses and procedure of the training")
     add("--results", type=Path, default=RESULTS, help="figures of `make bench`")
@@ -136,7 +159,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     facts = json.loads(options.facts.read_text(encoding="utf-8"))
     content = write_model_json(options.model, evaluation, facts)
     write_card(options.model, content, evaluation, options.results)
-    write_picture(evaluation, options.work, validation)
+    if options.model.resolve() == MODEL:
+        write_picture(evaluation, options.work, validation)
+        write_pages()
     print(evaluation.as_table())
 
 

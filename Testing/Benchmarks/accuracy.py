@@ -10,7 +10,15 @@ from pathlib import Path
 
 import inputs
 from inputs import MissingInputError, Options
-from measuring import GIB, Measurement, ScriptFailedError, markdown_table, measure, median_run
+from measuring import (
+    GIB,
+    Measurement,
+    ScriptFailedError,
+    markdown_table,
+    measure,
+    median_run,
+    runs_said,
+)
 
 OURS, TEACHER = "ours", "FLARE 2025 laptop network"
 
@@ -41,10 +49,10 @@ def section(chosen: Options) -> str:
     results = {name: evaluate_folders(output, folder) for name, (_, _, output) in scripts.items()}
     return "\n\n".join(
         [
-            "Real scans at their own resolution, file to file on CPU, one process each; median of "
-            f"{chosen.runs} runs in turns. DSC and NSD (percent) by FLARE's rules, corrected mode; "
-            "mean of the annotated organs the reference has. These scans choose our models; none "
-            "was trained on. The laptop network has no tumor.",
+            "Real scans at their own resolution, file to file on CPU, one process each; "
+            f"{runs_said(chosen.runs)} in turns. DSC and NSD (percent) by FLARE's rules, corrected "
+            "mode; mean of the annotated organs the reference has. These scans choose our models; "
+            "none was trained on. The laptop network has no tumor.",
             *sentences,
             _case_table(runs, results),
             _target_table(results),

@@ -1,7 +1,8 @@
 """The least time the network can take: one forward pass over a region, without overlap.
 
 Windows of the bundle's size at the engine's precision; the time per voxel of the fastest window
-(after one to warm up) times the voxels of the region at working resolution.
+(after one to warm up) times the voxels of the region at working resolution. Also: into how many
+overlapping windows the engine divides the region.
 
     python Testing/Benchmarks/floor.py Resources/Models/flare-base 103 180 250
 """
@@ -32,14 +33,15 @@ def main() -> None:
 
     from FlareSegmentLib.bundle import ModelBundle
     from FlareSegmentLib.segmenter import InferenceSettings, Segmenter
-    from FlareSegmentLib.windows import round_up
+    from FlareSegmentLib.windows import plan_windows, round_up
 
     bundle = ModelBundle.load(arguments.model)
     settings = replace(InferenceSettings.of(bundle.info.inference), precision=arguments.precision)
     segmenter = Segmenter(bundle, arguments.device, settings)
     predictor = segmenter.predictor
-    size = [min(n, p) for n, p in zip(arguments.size, bundle.info.network.patch, strict=True)]
-    window = torch.randn(round_up(size, predictor.multiple))
+    grid = round_up(arguments.size, predictor.multiple)
+    plan = plan_windows(grid, bundle.info.network.patch, predictor.multiple, settings.step)
+    window = torch.randn(plan.size)
     best = math.inf
     with torch.inference_mode():
         predictor.forward(window)
@@ -48,9 +50,8 @@ def main() -> None:
             predictor.forward(window)
             best = min(best, time.perf_counter() - start)
     seconds = best * math.prod(arguments.size) / window.numel()
-    print(
-        json.dumps({"case_seconds": seconds, "window": list(window.shape), "window_seconds": best})
-    )
+    report = {"case_seconds": seconds, "window": list(plan.size), "window_seconds": best}
+    print(json.dumps(report | {"windows": len(plan.boxes)}))
 
 
 if __name__ == "__main__":

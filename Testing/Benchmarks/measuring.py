@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-for _folder in ("FlareSegment", "FlareTrain"):  # a script alone needs no PYTHONPATH
+for _folder in ("FlareSegment", "FlareTrain", "Testing"):  # a script alone needs no PYTHONPATH
     sys.path.insert(0, str(ROOT / _folder))
 
 from FlareSegmentLib.memory import MemorySampler  # noqa: E402
@@ -85,6 +85,11 @@ def median_run(runs: Sequence[Measurement]) -> Measurement:
     """Give the run whose time is the median (the lower one of two), with its own memory."""
     middle = statistics.median_low([run.seconds for run in runs])
     return next(run for run in runs if run.seconds == middle)
+
+
+def runs_said(runs: int) -> str:
+    """Give "median of 3 runs" or, of one, "one run"."""
+    return f"median of {runs} runs" if runs > 1 else "one run"
 
 
 def spread(runs: Sequence[Measurement]) -> str:

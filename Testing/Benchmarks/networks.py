@@ -14,7 +14,7 @@ import time
 
 import inputs
 from inputs import Options
-from measuring import GIB, ScriptFailedError, markdown_table, measure, median_run
+from measuring import GIB, ScriptFailedError, markdown_table, measure, median_run, runs_said
 
 STEMS = {"2 x 2 x 2 sub-voxels": (2, 2, 2), "1 x 2 x 2": (1, 2, 2), "full resolution": (1, 1, 1)}
 WINDOW = (64, 128, 128)
@@ -33,7 +33,7 @@ def section(chosen: Options) -> str:
     size = " x ".join(map(str, WINDOW))
     return (
         f"`SubvoxelUNet` by the grid of its finest features; one window of {size} voxels in "
-        f"float32, fastest of 3, median of {chosen.runs} processes.\n\n"
+        f"float32, fastest of 3, {runs_said(chosen.runs)}, each a process.\n\n"
         + markdown_table(("finest features", "million parameters", "s", "GiB"), rows)
     )
 

@@ -18,6 +18,7 @@ from measuring import (
     markdown_table,
     measure,
     median_run,
+    runs_said,
     spread,
 )
 
@@ -85,7 +86,7 @@ def section(chosen: Options) -> str:
     size = " x ".join(str(n) for n in ours.result["size"][::-1])
     return (
         f"Volume of {size} voxels ({inputs.DEFAULT_CASE} with its slices interpolated), the same "
-        f"weights, file to file on CPU; median of {chosen.runs} runs in turns. Ours ran in "
+        f"weights, file to file on CPU; {runs_said(chosen.runs)} in turns. Ours ran in "
         f"{ours.result['precision']}, nnU-Net in float32 with step 0.5, no mirroring, "
         "`perform_everything_on_device` off. DSC: mean of the organs the reference has. nnU-Net "
         f"has neither our localiser nor our clean-up: its DSC compares with that of '{BARE}', "

@@ -13,7 +13,7 @@ import time
 
 import inputs
 from inputs import MissingInputError, Options
-from measuring import ScriptFailedError, markdown_table, measure
+from measuring import ScriptFailedError, markdown_table, measure, runs_said
 
 CASE = "totalseg_example"
 
@@ -31,7 +31,7 @@ def section(chosen: Options) -> str:
     medians = [statistics.median([run["marks"][mark] for run in runs]) for mark in marks]
     rows = [(mark, f"{value:.2f}") for mark, value in zip(marks, medians, strict=True)]
     return (
-        f"Seconds since the start of the process, median of {len(runs)} runs; "
+        f"Seconds since the start of the process, {runs_said(len(runs))}; "
         f"scan {CASE} (1.4 million voxels).\n\n" + markdown_table(("until", "s"), rows)
     )
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import inputs
 from inputs import Options
-from measuring import ScriptFailedError, markdown_table, measure
+from measuring import ScriptFailedError, markdown_table, measure, runs_said
 
 PATCH = (64, 112, 128)
 STEPS = 6
@@ -42,8 +42,8 @@ def section(chosen: Options) -> str:
     size = " x ".join(map(str, PATCH))
     return (
         f"One training step of the house network, batch 1, {size} voxels, on "
-        f"{runs[0]['device']}, median of {STEPS} steps and {chosen.runs} processes.\n\n"
-        + markdown_table(("step", "s", "of the bare pass"), rows)
+        f"{runs[0]['device']}, median of {STEPS} steps; {runs_said(chosen.runs)}, each a "
+        "process.\n\n" + markdown_table(("step", "s", "of the bare pass"), rows)
     )
 
 

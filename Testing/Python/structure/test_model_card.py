@@ -124,8 +124,8 @@ def test_one_command_measures_and_writes(
     repository: Path, tmp_path: Path, tiny_bundle: Path
 ) -> None:
     """From a folder of scans to card and model.json, with random weights."""
-    load(repository, "card_blocks")
-    load(repository, "failure_pictures")
+    for name in ("card_blocks", "failure_pictures", "results_page", "readme_figures"):
+        load(repository, name)
     tool = load(repository, "model_card")
     model = shutil.copytree(tiny_bundle, tmp_path / "model")
     names = ["scores", "failures", "data", *tool.BENCHMARK_BLOCKS]
