@@ -19,7 +19,7 @@ from FlareSegmentLib.nifti_header import label_header
 from FlareSegmentLib.volume import Volume
 from FlareSegmentLib.writing import replaced_file, write_label_map
 
-from .dataset import read_annotations
+from .annotations import read_annotations
 from .settings import read_json, write_json
 
 SCAN = "scan.npy"

@@ -9,9 +9,7 @@ from scipy import ndimage
 
 from FlareSegmentLib.metrics import dsc
 
-from .dataset import IGNORE, TUMOR
-
-ORGANS = tuple(range(1, 14))
+from .label_values import IGNORE, ORGANS, TUMOR
 
 
 def organ_agreement(a: np.ndarray, b: np.ndarray) -> float:

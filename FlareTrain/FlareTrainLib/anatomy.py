@@ -25,7 +25,8 @@ from .anatomy_settings import AnatomySettings
 from .anatomy_shapes import held_tissue, nearest, read_shape, shape_of
 from .anatomy_table import AnatomyRow, anatomy_csv, anatomy_summary
 from .displacement import deform
-from .packing import IGNORE, PackedCase, read_case, read_index, write_case
+from .label_values import IGNORE
+from .packing import PackedCase, read_case, read_index, write_case
 from .settings import read_json, settings_to_json, write_json
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from FlareSegmentLib.geometry import canonical_volume
 from FlareSegmentLib.reading import case_name, read_label_map
 from FlareSegmentLib.volume import Volume
 
-from .packing import IGNORE
+from .label_values import IGNORE
 
 ORGANS = tuple(range(1, 14))
 """Targets that a registration compares: every one but tumor."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .packing import IGNORE
+from .label_values import IGNORE
 from .training_settings import AugmentationSettings
 
 SOFT_TISSUE = (-160.0, 240.0)

@@ -11,13 +11,13 @@ from FlareSegmentLib.errors import InputError
 from FlareSegmentLib.labels import target_by_id, targets
 
 from .dataset import Dataset, DatasetCase, label_files, read_dataset
+from .label_values import TUMOR
 from .settings import read_json, write_json
 
 if TYPE_CHECKING:
     from .dataset_check import DatasetReport
 
 REPORT, LISTING = "report.json", "listing.json"
-TUMOR = 14
 
 
 @dataclass(frozen=True)

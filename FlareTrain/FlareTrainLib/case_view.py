@@ -18,7 +18,9 @@ from FlareSegmentLib.labels import targets
 from FlareSegmentLib.reading import read_volume
 from FlareSegmentLib.volume import Volume
 
-from .dataset import IGNORE, Dataset, DatasetCase, label_files, read_dataset, read_labels_on
+from .dataset import Dataset, DatasetCase, label_files, read_dataset
+from .label_maps import read_labels_on
+from .label_values import IGNORE
 from .settings import read_json, write_json
 
 SCAN, VIEW = "scan.npy", "view.json"

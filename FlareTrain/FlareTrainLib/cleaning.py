@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from FlareSegmentLib.labels import target_by_id
 
-from .dataset import IGNORE, TUMOR
+from .label_values import IGNORE, TUMOR
 
 
 @dataclass(frozen=True)

@@ -16,33 +16,17 @@ examples even if there is no tumor at all; a case not annotated for tumor says n
 
 from __future__ import annotations
 
-import logging
-import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from FlareSegmentLib.errors import InputError
-from FlareSegmentLib.geometry import canonical_volume
 from FlareSegmentLib.labels import targets
-from FlareSegmentLib.reading import SUFFIXES, case_name, read_label_map, read_volume
-from FlareSegmentLib.volume import Volume
+from FlareSegmentLib.reading import SUFFIXES, case_name
 
+from .annotations import derive_annotated, read_annotations
 from .case_split import moved, read_moves
 from .settings import read_json
-
-logger = logging.getLogger(__name__)
-
-IGNORE = 255
-"""Label of voxels of which nothing is known."""
-
-TUMOR = 14
-
-SAME_PLACE_MM = 0.1
-"""Scan and label map lie on one grid when no corner differs by more."""
 
 
 @dataclass(frozen=True)
@@ -99,14 +83,6 @@ class Dataset:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class LoadedScan:
-    """A case in canonical axes: HU (k, j, i), labels (k, j, i) uint8 or None, affine to RAS mm."""
-
-    volume: Volume
-    labels: np.ndarray | None
-
-
 def read_dataset(folder: Path) -> Dataset:
     """Find out what a dataset folder holds; label maps are read only to derive annotations.
 
@@ -145,83 +121,6 @@ def read_dataset(folder: Path) -> Dataset:
     if not validation:
         notes.append("There are no validation cases (imagesTs with labelsTs).")
     return Dataset(folder, tuple(cases), tuple(validation), values, _sources(folder), tuple(notes))
-
-
-def load_case(dataset: Dataset, case: DatasetCase) -> LoadedScan:
-    """Read a case's scan and label map in canonical axes, label values turned into target ids.
-
-    Raises
-    ------
-    InputError
-        When scan and label map lie on different grids, or a label value has no meaning.
-    """
-    volume = replace(read_volume(case.scan), name=case.name)
-    labels = None
-    if case.labels is not None:
-        labels = read_labels_on(volume, case.labels, dataset.values)
-    canonical, order = canonical_volume(volume)
-    if labels is not None:
-        labels = np.ascontiguousarray(order.apply(labels))
-    array = np.ascontiguousarray(canonical.array)
-    return LoadedScan(replace(canonical, array=array), labels)
-
-
-def read_labels_on(volume: Volume, path: Path, values: Mapping[int, int]) -> np.ndarray:
-    """Read a label map that must lie on the grid of `volume`, as target ids (k, j, i) uint8.
-
-    Raises
-    ------
-    InputError
-        When it lies on another grid, or holds a value that is no target.
-    """
-    labels, affine = read_label_map(path)
-    difference = grid_difference(volume.array.shape, volume.affine, labels.shape, affine)
-    if difference:
-        raise InputError(
-            f"{volume.name}: the label map {path.name} does not lie on the grid of its scan: "
-            f"{difference}. Make the label map on this scan, or resample it to the scan's grid."
-        )
-    return target_ids(labels, values, path)
-
-
-def target_ids(labels: np.ndarray, values: Mapping[int, int], path: Path) -> np.ndarray:
-    """Turn stored label values into target ids, uint8; 255 stays "unknown".
-
-    Raises
-    ------
-    InputError
-        For a value without meaning, e.g. 15.
-    """
-    found = np.unique(labels)
-    unknown = [int(v) for v in found if v not in (0, IGNORE) and int(v) not in values]
-    if unknown:
-        known = f"{min(values)} to {max(values)}" if values else "none"
-        raise InputError(
-            f"{path.name} holds the label value {unknown[0]}, which is no target (known values: "
-            f"{known}, 0 for background, {IGNORE} for unknown). Correct the label map, or say in "
-            "dataset.json what the value means."
-        )
-    if all(int(v) in (0, IGNORE) or values[int(v)] == v for v in found):
-        return labels.astype(np.uint8)
-    result = np.zeros(labels.shape, np.uint8)
-    result[labels == IGNORE] = IGNORE
-    for value in found:
-        if value not in (0, IGNORE):
-            result[labels == value] = values[int(value)]
-    return result
-
-
-def grid_difference(
-    shape: tuple[int, ...], affine: np.ndarray, other_shape: tuple[int, ...], other: np.ndarray
-) -> str:
-    """Say how two grids differ; "" when they are the same within 0.1 mm at every corner."""
-    if tuple(shape) != tuple(other_shape):
-        sizes = [" x ".join(str(n) for n in s[::-1]) for s in (shape, other_shape)]
-        return f"the scan has {sizes[0]} voxels, the label map {sizes[1]}"
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape[::-1]])).reshape(3, -1)
-    corners = np.vstack([corners, np.ones(corners.shape[1])])
-    apart = float(np.linalg.norm(((affine - other) @ corners)[:3], axis=0).max())
-    return f"their corners are up to {apart:.1f} mm apart" if apart > SAME_PLACE_MM else ""
 
 
 def label_files(folder: Path) -> dict[str, Path]:
@@ -362,46 +261,6 @@ def _with_annotations(
     return both[: len(cases)], both[len(cases) :], notes
 
 
-def derive_annotated(labels: Path | None, values: Mapping[int, int]) -> tuple[int, ...]:
-    """Targets that occur in a label map: all that can be said without annotated.json."""
-    if labels is None:
-        return ()
-    array = target_ids(read_label_map(labels)[0], values, labels)
-    return tuple(int(v) for v in np.unique(array) if v not in (0, IGNORE))
-
-
-def read_annotations(path: Path) -> dict[str, dict[str, tuple[int, ...]]]:
-    """Read annotated.json: a list of ids per case, or an object with "annotated" and "absent".
-
-    Raises
-    ------
-    InputError
-        When it has another form, or names an id that is no target.
-    """
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise InputError(f'{path} must look like {{"case": {{"annotated": [1, 2]}}}}.')
-    result = {}
-    for name, entry in content.items():
-        listed: Any = entry if isinstance(entry, dict) else {"annotated": entry}
-        result[str(name)] = {
-            key: _ids(listed.get(key, []), f"{path}: {name}") for key in ("annotated", "absent")
-        }
-    return result
-
-
-def _ids(listed: Any, where: str) -> tuple[int, ...]:
-    known = {target.id for target in targets()}
-    if not isinstance(listed, list) or any(not isinstance(v, int) for v in listed):
-        raise InputError(f"{where} must list target ids like [1, 2].")
-    foreign = [v for v in listed if v not in known]
-    if foreign:
-        raise InputError(
-            f"{where} lists {foreign[0]}, which is no target id (1 to {max(known)}). Correct it."
-        )
-    return tuple(sorted(set(listed)))
-
-
 def _annotated(
     case: DatasetCase, entry: Mapping[str, Collection[int]] | None, path: Path
 ) -> DatasetCase:
@@ -415,12 +274,3 @@ def _annotated(
             'the scan as "absent".'
         )
     return replace(case, annotated=annotated, absent=absent)
-
-
-def link(source: Path, target: Path) -> None:
-    """Make `target` a link to the file `source`; a copy where the system has no links."""
-    target.unlink(missing_ok=True)
-    try:
-        target.symlink_to(source.resolve())
-    except OSError:
-        shutil.copy2(source, target)

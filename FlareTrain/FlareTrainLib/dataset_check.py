@@ -13,9 +13,11 @@ from FlareSegmentLib.errors import FlareError
 from FlareSegmentLib.labels import target_by_id, target_by_key
 from FlareSegmentLib.volume import Volume
 
+from .case_loading import LoadedScan, load_case
 from .cleaning import CleaningSettings, Proposal, find_suspicious
-from .dataset import IGNORE, TUMOR, Dataset, DatasetCase, LoadedScan, load_case, read_dataset
+from .dataset import Dataset, DatasetCase, read_dataset
 from .dataset_overview import overview_html, overview_text, write_overview
+from .label_values import IGNORE, TUMOR
 
 logger = logging.getLogger(__name__)
 

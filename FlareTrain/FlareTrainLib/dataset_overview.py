@@ -99,7 +99,7 @@ def write_overview(report: DatasetReport, folder: Path) -> Path:
     """
     from FlareSegmentLib.preview import render_preview
 
-    from .dataset import load_case
+    from .case_loading import load_case
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from .packing import IGNORE
+from .label_values import IGNORE
 
 SLAB = 16
 """Slices deformed at a time; bounds memory, not the result."""

@@ -13,7 +13,10 @@ from FlareSegmentLib.labels import target_by_key, targets
 from FlareSegmentLib.reading import case_name, read_label_map, read_volume
 from FlareSegmentLib.writing import write_label_map
 
-from .dataset import DatasetCase, link, target_ids
+from .activity import tell
+from .dataset import DatasetCase
+from .file_links import link
+from .label_maps import target_ids
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +36,8 @@ def predict_cases(
     segmenter = Segmenter(ModelBundle.load(bundle), device)
     output.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name, scan in cases.items():
+    for number, (name, scan) in enumerate(cases.items(), start=1):
+        tell("scoring", number, len(cases))
         label_map = segmenter.segment(read_volume(scan))
         found = [target_by_key(key) for key in label_map.targets]
         path = output / f"{name}_seg.nii.gz"

@@ -17,6 +17,7 @@ from torch import Tensor
 from FlareSegmentLib.errors import InputError
 
 from . import training_log
+from .activity import tell, tell_training
 from .checkpoint import BEST, write_checkpoint
 from .initial_weights import initial_weights
 from .packed_cases import load_cases
@@ -43,6 +44,7 @@ def fit(trainer: Trainer, minutes: float | None = None, validate: Validate | Non
     settings, processes = trainer.settings.fit, trainer.processes
     start = last_save = time.monotonic()
     before, begun = trainer.seconds, trainer.step
+    tell_training(trainer.run, minutes)
     if processes.first:
         trainer.run.mkdir(parents=True, exist_ok=True)
     trainer.save()
@@ -68,6 +70,7 @@ def fit(trainer: Trainer, minutes: float | None = None, validate: Validate | Non
                     trainer.seconds = before + time.monotonic() - start
                     if settings.validate_every and trainer.step % settings.validate_every == 0:
                         _validate(trainer, validate)
+                        tell("training")
                 except Diverged:
                     batches.close()
                     trainer.recover()

@@ -13,9 +13,12 @@ import numpy as np
 from FlareSegmentLib.labels import target_by_key
 from FlareSegmentLib.localiser import TUBES
 
-from .dataset import Dataset, DatasetCase, load_case
+from .activity import tell
+from .case_loading import load_case
+from .dataset import Dataset, DatasetCase
 from .grid import PackSettings
-from .packing import IGNORE, PackedCase, pack_case, read_index, write_index
+from .label_values import IGNORE
+from .packing import PackedCase, pack_case, read_index, write_index
 from .refinement import LABELS, RefinedCase, read_refined_labels
 from .settings import read_json, settings_to_json, write_json
 
@@ -39,7 +42,8 @@ def pack_refined(
     output.mkdir(parents=True, exist_ok=True)
     scans = {case.name: case for case in dataset.cases}
     entries = []
-    for case in refined:
+    for number, case in enumerate(refined, start=1):
+        tell("packing", number, len(refined))
         labels_file = refined_folder / LABELS / f"{case.name}.nii.gz"
         made_from = {
             "settings": _of_one_case(settings),

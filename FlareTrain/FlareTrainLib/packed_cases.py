@@ -20,9 +20,9 @@ from torch import Tensor
 
 from FlareSegmentLib.errors import InputError
 
+from .label_values import IGNORE, TUMOR
 from .mapped_npz import map_npz
-from .packing import IGNORE, PackedCase, read_case, read_index
-from .training_settings import TUMOR
+from .packing import PackedCase, read_case, read_index
 
 VOXELS_PER_CLASS = 4000
 """Positions remembered per class and scan for foreground sampling."""

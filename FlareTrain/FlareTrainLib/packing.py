@@ -22,9 +22,6 @@ from .mapped_npz import write_npz
 
 logger = logging.getLogger(__name__)
 
-IGNORE = 255
-"""Label of voxels of which nothing is known; no loss reaches them."""
-
 
 @dataclass(frozen=True)
 class PackedCase:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from FlareSegmentLib.errors import Cancelled, InputError
 from FlareSegmentLib.labels import target_by_id
 
+from .activity import tell
 from .case_split import RunSplit, with_split
 from .dataset import Dataset, check_trainable, read_dataset
 from .evaluation import evaluate_bundle, mean_score
@@ -105,6 +106,7 @@ def run_recipe(arguments: RunArguments) -> Path:
     for teacher in recipe.teachers:
         sources |= run.teach(teacher, {**sources, **dataset.sources})
     refined_folder = arguments.run / "refined"
+    tell("comparing")
     refined = refine_dataset(dataset, {**sources, **dataset.sources}, recipe.refine, refined_folder)
     localiser = None
     if recipe.localiser is not None:

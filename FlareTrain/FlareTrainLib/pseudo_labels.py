@@ -20,6 +20,7 @@ from FlareSegmentLib.labels import target_by_key
 from FlareSegmentLib.reading import read_volume
 from FlareSegmentLib.writing import write_label_map
 
+from .activity import tell
 from .dataset import read_dataset
 from .reference_data import is_reference_layout
 from .settings import read_json, write_json
@@ -125,6 +126,7 @@ def run_here(jobs: list[LabelJob]) -> list[Labeled]:
     """Do the jobs one after the other in this process."""
     results = []
     for number, job in enumerate(jobs, start=1):
+        tell("labeling", number, len(jobs))
         results.append(label_one(job))
         logger.info("labeled %s (%d of %d)", job.name, number, len(jobs))
     return results

@@ -11,7 +11,10 @@ from pathlib import Path
 from FlareSegmentLib.errors import InputError
 from FlareSegmentLib.labels import targets
 
-from .dataset import TUMOR, Dataset, DatasetCase, label_files, link, read_annotations
+from .annotations import read_annotations
+from .dataset import Dataset, DatasetCase, label_files
+from .file_links import link
+from .label_values import TUMOR
 from .settings import write_json
 
 TUMOR_UNKNOWN = (

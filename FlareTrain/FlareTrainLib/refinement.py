@@ -22,7 +22,6 @@ from FlareSegmentLib.volume import Volume
 from FlareSegmentLib.writing import write_label_map
 
 from .agreement import (
-    ORGANS,
     doubtful_organs,
     fuse_tumor,
     majority_vote,
@@ -35,18 +34,11 @@ from .agreement import (
     veto_tumor,
 )
 from .case_choices import apply_choices, read_choices
+from .case_loading import LoadedScan, load_case
 from .cleaning import find_suspicious, without_suspicious
-from .dataset import (
-    IGNORE,
-    TUMOR,
-    Dataset,
-    DatasetCase,
-    LoadedScan,
-    grid_difference,
-    label_files,
-    load_case,
-    target_ids,
-)
+from .dataset import Dataset, DatasetCase, label_files
+from .label_maps import grid_difference, target_ids
+from .label_values import IGNORE, ORGANS, TUMOR
 from .selection import (
     CasePlan,
     CaseScores,

@@ -6,9 +6,8 @@ Runs lie in ``<dataset>/runs/<name>``; each is a task's folder (see `task_folder
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +51,9 @@ class RunSettings:
         Model whose weights the networks start with, a folder; empty for random ones.
     validate, compare
         Whether the model, and the bundled one, are scored on the validation cases.
+    validations
+        Points of the curve of DSC over a whole training, where the recipe asks for none; 0 for
+        scores at the end only.
     """
 
     data: Path
@@ -64,6 +66,7 @@ class RunSettings:
     initial: str = ""
     validate: bool = True
     compare: bool = True
+    validations: int = 20
 
 
 @dataclass(frozen=True)
@@ -116,13 +119,23 @@ def create_run(settings: RunSettings, name: str = "") -> Path:
     folder = runs / name
     if folder.exists():
         raise InputError(f"There is a run '{name}' already. Resume it, or choose another name.")
-    chosen = recipe_file(settings.recipe)
-    if settings.sources:
-        task_folder.write_request(folder, "train", {})
-        write_json(folder / CHOSEN, settings_to_json(with_sources(recipe, settings.sources)))
-        chosen = str((folder / CHOSEN).resolve())
-    task_folder.write_request(folder, "train", {**run_arguments(settings), "recipe": chosen})
+    task_folder.write_request(folder, "train", {})
+    write_json(folder / CHOSEN, settings_to_json(chosen_recipe(settings, recipe)))
+    arguments = {**run_arguments(settings), "recipe": str((folder / CHOSEN).resolve())}
+    task_folder.write_request(folder, "train", arguments)
     return folder
+
+
+def chosen_recipe(settings: RunSettings, recipe: Recipe) -> Recipe:
+    """Give the recipe as it is run: with the chosen sources, and scores on the way."""
+    if settings.sources:
+        recipe = with_sources(recipe, settings.sources)
+    fit = recipe.network.training.fit
+    if fit.validate_every or not (settings.validate and settings.validations):
+        return recipe
+    every = max(1, (settings.steps or fit.steps) // settings.validations)
+    training = replace(recipe.network.training, fit=replace(fit, validate_every=every))
+    return replace(recipe, network=replace(recipe.network, training=training))
 
 
 def run_arguments(settings: RunSettings) -> dict[str, Any]:
@@ -179,21 +192,6 @@ def progress(run: Path) -> RunProgress:
     return RunProgress(
         current.stage, current.step, current.steps, min(fraction, 1.0), current.seconds_left
     )
-
-
-def budget_seconds_left(run: Path) -> float | None:
-    """Seconds until the time given to this start is over; None without a limit."""
-    minutes = task_folder.read_request(run)[1].get("minutes")
-    started = task_folder.status(run).started
-    if minutes is None or not started:
-        return None
-    return max(0.0, started + 60 * float(minutes) - time.time())
-
-
-def budget_share(run: Path) -> float:
-    """Share of the time given to this start that is over, 0 to 1; 0 without a limit."""
-    left, minutes = budget_seconds_left(run), task_folder.read_request(run)[1].get("minutes")
-    return 0.0 if left is None or not minutes else 1.0 - min(1.0, left / (60 * float(minutes)))
 
 
 def worst_cases(evaluation: Path) -> list[tuple[str, float]]:

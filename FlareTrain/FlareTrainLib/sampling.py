@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 
 from .augmentation import change_intensity, crop, random_displacement, random_matrix, warp
+from .label_values import IGNORE, TUMOR
 from .packed_cases import LoadedCase
-from .packing import IGNORE
 from .synthetic_tumors import add_tumors
 from .training_settings import (
-    TUMOR,
     AugmentationSettings,
     CutMixSettings,
     SamplingSettings,

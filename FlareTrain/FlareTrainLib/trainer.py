@@ -17,6 +17,7 @@ from FlareSegmentLib.network import SubvoxelUNet, build_network, space_to_depth
 
 from . import training_log
 from .checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
+from .label_values import TUMOR
 from .losses import Annotation, build_loss, loss_at
 from .losses.deep_supervision import deeply_supervised
 from .losses.softmax import Marginal
@@ -24,7 +25,7 @@ from .optimizers import build_optimizer, rate_factor
 from .processes import Processes
 from .sampling import Batch, CropSampler
 from .text_embeddings import SHIPPED, load_text_embeddings
-from .training_settings import TEXT_NETWORK, TUMOR, TrainingSettings
+from .training_settings import TEXT_NETWORK, TrainingSettings
 
 RECOVERIES = 8
 """Returns to the last good checkpoint, each with half the rate, before the run gives up."""

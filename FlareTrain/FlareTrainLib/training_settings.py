@@ -11,9 +11,6 @@ from FlareSegmentLib.errors import InputError
 from .settings import Part, read_json, settings_from_json, settings_to_json, write_json
 from .text_embeddings import SHIPPED, load_text_embeddings
 
-TUMOR = 14
-"""FLARE id of the tumor."""
-
 SIGMOID_LOSSES = ("selected_partial", "masked_bce_dice", "bce_dice")
 """Losses of `losses.LOSSES` with a sigmoid per target; the others have one softmax."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from FlareSegmentLib.errors import FlareError
 
+from .activity import told_in
 from .case_split import SPLIT, read_split, split_of, with_split, write_split
 from .dataset import read_dataset
 from .pipeline import BUNDLE, RECIPE, RunArguments, run_recipe
@@ -20,6 +21,11 @@ BUNDLED = "bundled"
 
 def train(folder: Path, wanted: dict[str, Any]) -> str:
     """Train, or go on; a sentence about what is there then."""
+    with told_in(folder):
+        return _train(folder, wanted)
+
+
+def _train(folder: Path, wanted: dict[str, Any]) -> str:
     begun = folder / RECIPE
     split = read_split(folder / SPLIT)
     if split is None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from ..packing import IGNORE
+from ..label_values import IGNORE
 
 SMOOTH = 1e-5
 """Added to both sides of the Dice ratio, as nnU-Net does, so that empty over empty is one."""

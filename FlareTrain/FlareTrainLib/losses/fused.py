@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..packing import IGNORE
+from ..label_values import IGNORE
 
 CHUNK = 2048
 """Feature voxels at a time: their logits take about a megabyte, a core's second-level cache."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..packing import IGNORE
+from ..label_values import IGNORE
 from .annotation import SMOOTH, Annotation, over_processes
 
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from FlareSegmentLib.errors import InputError
 
-from ..packing import IGNORE
+from ..label_values import IGNORE
 from .annotation import SMOOTH, Annotation, over_processes, usable_labels
 from .fused import LossSums, Merging, fused_sums
 

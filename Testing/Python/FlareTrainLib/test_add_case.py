@@ -13,7 +13,8 @@ from FlareSegmentLib.errors import InputError, OutputError
 from FlareSegmentLib.reading import read_volume
 from FlareSegmentLib.volume import Volume
 from FlareTrainLib.add_case import NewCase, add_case, make_dataset
-from FlareTrainLib.dataset import load_case, read_dataset
+from FlareTrainLib.case_loading import load_case
+from FlareTrainLib.dataset import read_dataset
 
 TILTED = np.array(
     [[-0.0, 1.2, 0.3, 10.0], [-0.9, 0.0, 0.0, -20.0], [0.0, -0.3, 2.4, 5.0], [0, 0, 0, 1]]

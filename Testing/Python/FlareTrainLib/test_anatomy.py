@@ -23,8 +23,9 @@ from FlareTrainLib.anatomy_shapes import FIELD_MM, distances, held_tissue, neare
 from FlareTrainLib.anatomy_table import AnatomyRow, anatomy_csv, anatomy_summary
 from FlareTrainLib.displacement import deform, exponential, jacobian, jacobian_range
 from FlareTrainLib.grid import PackSettings
+from FlareTrainLib.label_values import IGNORE
 from FlareTrainLib.pack_dataset import pack_refined
-from FlareTrainLib.packing import IGNORE, PackedCase, read_case, read_index, write_case, write_index
+from FlareTrainLib.packing import PackedCase, read_case, read_index, write_case, write_index
 
 SPACING = (8.0, 8.0, 8.0)
 SETTINGS = AnatomySettings(shapes="shapes", cases=3, steps=6)

@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage
 
 from FlareTrainLib.augmentation import crop, random_displacement, random_matrix, warp
-from FlareTrainLib.packing import IGNORE
+from FlareTrainLib.label_values import IGNORE
 from FlareTrainLib.training_settings import AugmentationSettings
 
 SHAPE = (20, 26, 30)

@@ -13,7 +13,8 @@ from FlareSegmentLib.errors import InputError
 from FlareSegmentLib.labels import targets
 from FlareSegmentLib.reading import read_label_map
 from FlareSegmentLib.writing import write_label_map
-from FlareTrainLib.dataset import check_trainable, load_case, read_dataset
+from FlareTrainLib.case_loading import load_case
+from FlareTrainLib.dataset import check_trainable, read_dataset
 from FlareTrainLib.reference_data import write_raw_layout
 
 AFFINE = np.diag([-8.0, -8.0, 8.0, 1.0])

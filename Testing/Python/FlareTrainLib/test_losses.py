@@ -12,10 +12,10 @@ import torch
 
 from FlareSegmentLib.errors import InputError
 from FlareSegmentLib.network import depth_to_space, space_to_depth
+from FlareTrainLib.label_values import IGNORE
 from FlareTrainLib.losses import LOSSES, Annotation, activation, build_loss, loss_at
 from FlareTrainLib.losses.deep_supervision import coarser, deeply_supervised, level_weights
 from FlareTrainLib.losses.softmax import Marginal
-from FlareTrainLib.packing import IGNORE
 
 TARGETS = 4
 TUMOR = 4

@@ -13,12 +13,12 @@ import torch
 
 from FlareSegmentLib.errors import InputError
 from FlareTrainLib.augmentation import bend, change_intensity
+from FlareTrainLib.label_values import IGNORE, TUMOR
 from FlareTrainLib.packed_cases import load_cases
-from FlareTrainLib.packing import IGNORE, PackedCase, write_index
+from FlareTrainLib.packing import PackedCase, write_index
 from FlareTrainLib.prefetch import Prefetcher
 from FlareTrainLib.sampling import CropSampler, target_numbers
 from FlareTrainLib.training_settings import (
-    TUMOR,
     AugmentationSettings,
     CutMixSettings,
     SamplingSettings,
