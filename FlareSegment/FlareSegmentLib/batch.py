@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .bundle_info import DESCRIPTION, bundled_model
 from .cases import Case
 from .errors import FlareError, OutputError
 from .labels import target_by_key
 from .memory import MemorySampler
-from .model_choice import DESCRIPTION, read_choice
+from .model_choice import read_choice
 from .progress import ProgressCallback
 from .read_ahead import ReadAhead
 from .reading import read_label_map
@@ -379,8 +380,6 @@ def _folder_sentence(error: OSError) -> str:
 def _model_folder(settings: BatchSettings) -> Path:
     if settings.model is not None:
         return settings.model
-    from .bundle import bundled_model
-
     return bundled_model()
 
 

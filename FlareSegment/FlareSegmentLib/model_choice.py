@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .bundle_info import DEFAULT_MODEL, DESCRIPTION
 from .errors import BundleError
 from .resources import resources_folder
-
-DESCRIPTION = "model.json"
-
-_DEFAULT = "flare-base"
 
 
 @dataclass(frozen=True)
@@ -104,4 +101,4 @@ def available_models(user_folder: Path | None = None) -> list[ModelChoice]:
 
 
 def _default_first(folder: Path) -> tuple[bool, str]:
-    return folder.name != _DEFAULT, folder.name
+    return folder.name != DEFAULT_MODEL, folder.name

@@ -6,6 +6,8 @@ import json
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -178,3 +180,48 @@ def test_something_else_than_tensors_is_refused(bundle_copy: Path) -> None:
     set_hash(bundle_copy)
     with pytest.raises(BundleError, match="something else than named tensors"):
         ModelBundle.load(bundle_copy)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"spacing": [2.0, 1.5]},
+        {"spacing": [2.0, 1.5, 0.0]},
+        {"patch": [96, -1, 96]},
+        {"intensity": {"lowest": 0, "highest": 1, "mean": 0, "scale": 0}},
+        {"intensity": [0, 1, 0, 1]},
+    ],
+)
+def test_a_network_entry_that_makes_no_sense_is_refused(
+    bundle_copy: Path, wrong: dict[str, object]
+) -> None:
+    content = json.loads((bundle_copy / "model.json").read_text(encoding="utf-8"))
+    content["network"].update(wrong)
+    (bundle_copy / "model.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(BundleError, match="misses or misstates an entry"):
+        read_info(bundle_copy)
+
+
+def test_a_full_disk_leaves_the_model_that_was_there(bundle_copy: Path) -> None:
+    """A file size limit stands for the full disk: a write fails in the middle."""
+    before = {path.name: path.read_bytes() for path in bundle_copy.iterdir()}
+    code = (
+        "import resource, signal, sys\n"
+        "from pathlib import Path\n"
+        "from FlareSegmentLib.bundle import ModelBundle, save_bundle\n"
+        "from FlareSegmentLib.errors import OutputError\n"
+        "folder = Path(sys.argv[1])\n"
+        "bundle = ModelBundle.load(folder)\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try:\n"
+        "    save_bundle(folder, bundle.info, bundle.network().state_dict())\n"
+        "except OutputError as error:\n"
+        "    sys.exit('free space' not in str(error))\n"
+        "sys.exit('it was written')\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(bundle_copy)], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    assert {path.name: path.read_bytes() for path in bundle_copy.iterdir()} == before
