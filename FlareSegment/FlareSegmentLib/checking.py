@@ -40,6 +40,12 @@ _UNSIGNED_LEAST_TISSUE = 0.75
 
 _MOST_LABELS = 24
 
+ASSUMED_POSITION = (
+    "The header does not say how the scan lies in the patient; the usual order (left, posterior, "
+    "superior) was assumed. Check that left and right are not swapped."
+)
+"""Note on a scan without directions: ITK, and with it Slicer, assumes the same."""
+
 
 def single_image(name: str) -> NotCTError:
     """Give the error for a 2D image."""
@@ -61,6 +67,14 @@ def complex_numbers(name: str) -> NotCTError:
     return NotCTError(
         f"{name} holds complex numbers, as raw MR data does. A CT scan in Hounsfield units is "
         "needed."
+    )
+
+
+def negative_spacing(name: str) -> InputError:
+    """Give the error for a voxel size below zero."""
+    return InputError(
+        f"{name} has a negative voxel size in its header, so left and right cannot be told apart. "
+        "Export the scan again, or correct its header."
     )
 
 

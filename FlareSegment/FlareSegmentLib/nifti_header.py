@@ -9,6 +9,7 @@ from typing import IO, Any, Literal
 
 import numpy as np
 
+from .checking import ASSUMED_POSITION, negative_spacing
 from .errors import InputError
 from .geometry import is_sheared
 
@@ -138,19 +139,12 @@ def header_affine(header: np.void, name: str) -> tuple[np.ndarray, tuple[str, ..
             )
         return affine, ()
     if (header["pixdim"][1:4] < 0).any():
-        raise InputError(
-            f"{name} has a negative voxel size in its header, so left and right cannot be "
-            "told apart. Export the scan again, or correct its header."
-        )
+        raise negative_spacing(name)
     if q_affine is not None:
         return q_affine, ()
     affine = np.diag([*header["pixdim"][1:4].astype(np.float64), 1.0])
-    # Neither form: ITK, and with it Slicer, then takes the axes for left, posterior, superior.
-    affine[:2] *= -1
-    return affine, (
-        "The header does not say how the scan lies in the patient; the usual order (left, "
-        "posterior, superior) was assumed. Check that left and right are not swapped.",
-    )
+    affine[:2] *= -1  # left, posterior, superior
+    return affine, (ASSUMED_POSITION,)
 
 
 def _qform(header: np.void) -> np.ndarray:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from .checking import chosen_frame, complex_numbers, several_values, single_image
 from .errors import InputError
 from .geometry import image_affine
+from .itk_files import itk_sentence, read_itk_file
 from .nifti import read_nifti
 from .volume import Volume
 
@@ -83,7 +82,7 @@ def read_volume(path: Path, series: str | None = None, frame: int | None = None)
         if name.endswith(_NIFTI):
             volume = read_nifti(path, frame)
         elif name.endswith(SUFFIXES):
-            volume = _read_with_itk(path, frame)
+            volume = read_itk_file(path, frame)
         else:
             raise InputError(_unknown_format(path))
     return Volume(volume.array, volume.affine, name=case_name(path), notes=volume.notes)
@@ -115,7 +114,7 @@ def read_label_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
             raise InputError(_unknown_format(path))
         if name.endswith(_SEGMENTATION_SUFFIX):
             return _read_segmentation(path)
-        volume = read_nifti(path) if name.endswith(_NIFTI) else _read_with_itk(path, None)
+        volume = read_nifti(path) if name.endswith(_NIFTI) else read_itk_file(path, None)
     array = volume.array
     if array.dtype.kind == "f":
         whole = np.rint(array)
@@ -136,7 +135,7 @@ def _read_segmentation(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
-        raise InputError(_itk_sentence(path, error)) from error
+        raise InputError(itk_sentence(path, error)) from error
     if image.GetDimension() != 3:
         raise InputError(f"{path.name} has {image.GetDimension()} dimensions, not 3.")
     fields = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
@@ -181,77 +180,4 @@ def _unknown_format(path: Path) -> str:
     return (
         f"{path.name} has no known format. Files ending in {', '.join(SUFFIXES)} and folders with "
         "DICOM images can be read."
-    )
-
-
-def _read_with_itk(path: Path, frame: int | None) -> Volume:
-    """Read a NRRD or MetaImage file, or one volume of it."""
-    import SimpleITK as sitk
-
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-        listed = _is_list(reader)
-        size, frames = _size_and_frames(reader, listed, path.name)
-        index = chosen_frame(frames, frame, path.name)
-        extra = [0] * (reader.GetDimension() - 3)
-        if extra:
-            extra[0] = 0 if listed else index
-            reader.SetExtractIndex([0, 0, 0, *extra])
-            reader.SetExtractSize([*size, *[0] * len(extra)])
-        image = reader.Execute()
-    except RuntimeError as error:
-        raise InputError(_itk_sentence(path, error)) from error
-    if listed:
-        image = sitk.VectorIndexSelectionCast(image, index)
-    return Volume(_supported_type(sitk.GetArrayFromImage(image)), image_affine(image))
-
-
-def _is_list(reader: Any) -> bool:
-    """Say whether the values per voxel are a list of volumes: how Slicer stores a sequence."""
-    key = "NRRD_kinds[pixel]"
-    return bool(reader.HasMetaDataKey(key) and reader.GetMetaData(key) == "list")
-
-
-def _size_and_frames(reader: Any, listed: bool, name: str) -> tuple[list[int], int]:
-    """Give the voxels along i, j, k and the number of volumes; refuse what is no scalar volume."""
-    import SimpleITK as sitk
-
-    if "complex" in sitk.GetPixelIDValueAsString(reader.GetPixelID()):
-        raise complex_numbers(name)
-    components = int(reader.GetNumberOfComponents())
-    if components > 1 and not listed:
-        raise several_values(name)
-    size = [int(n) for n in reader.GetSize()]
-    while len(size) > 3 and size[-1] == 1:
-        size.pop()
-    if len(size) < 3:
-        raise single_image(name)
-    if len(size) > 4 or (listed and len(size) > 3):
-        raise several_values(name)
-    return size[:3], components if listed else (size[3] if len(size) == 4 else 1)
-
-
-def _supported_type(array: np.ndarray) -> np.ndarray:
-    """Give the array as it is, or without the 64 bits that CT values never need."""
-    if array.dtype == np.float64:
-        return array.astype(np.float32)
-    if array.dtype.kind in "iu" and not np.can_cast(array.dtype, np.int32):
-        limits = np.iinfo(np.int32)
-        least = max(limits.min, np.iinfo(array.dtype).min)
-        return np.clip(array, least, limits.max).astype(np.int32)
-    return array
-
-
-def _itk_sentence(path: Path, error: RuntimeError) -> str:
-    text = str(error)
-    if "spacing" in text or "Bad direction" in text:
-        return (
-            f"{path.name} has an impossible voxel size or direction in its header (zero, or no "
-            "number). Export the scan again, or correct its header."
-        )
-    return (
-        f"{path.name} cannot be read: it is truncated, damaged, or its data file is missing. Copy "
-        "or export the scan again."
     )
