@@ -18,6 +18,9 @@ from .labels import target_by_key
 if TYPE_CHECKING:
     from .coarse_support import CoarseSupport
 
+TUMOR = "tumor"
+"""The target whose components are judged one by one."""
+
 DEFAULT_LEAST_ML = {
     "liver": 150.0,
     "right_kidney": 30.0,
@@ -32,7 +35,7 @@ DEFAULT_LEAST_ML = {
     "stomach": 60.0,
     "duodenum": 15.0,
     "left_kidney": 30.0,
-    "tumor": 0.5,
+    TUMOR: 0.5,
 }
 """A tumor of 0.5 ml is a ball of 10 mm, below which RECIST 1.1 takes no lesion for measurable."""
 
@@ -107,7 +110,7 @@ def stray_voxels(
         components, count = ndimage.label(labels[box] == channel, STRUCTURE)
         sizes = np.bincount(components.ravel(), minlength=count + 1)[1:] * voxel_ml
         remove = ~_kept(sizes, key, settings)
-        if key == "tumor" and settings.tumor_outside < 1:
+        if key == TUMOR and settings.tumor_outside < 1:
             remove |= _share_outside(labels, channel, box) > settings.tumor_outside
         seen = None if support is None else support.at(channel, box)
         if seen is not None:
@@ -120,7 +123,7 @@ def stray_voxels(
 
 def _kept(sizes: np.ndarray, key: str, settings: CleanupSettings) -> np.ndarray:
     least = settings.least_ml.get(key, 0.0)
-    if key == "tumor":
+    if key == TUMOR:
         return sizes >= least
     largest = sizes.max()
     if largest < settings.vanish_of.get(key, settings.vanish) * least:

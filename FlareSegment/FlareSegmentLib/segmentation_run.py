@@ -14,8 +14,10 @@ from torch import Tensor
 
 from . import __version__
 from .checking import check_ct
+from .cleanup import TUMOR
 from .coarse_support import CoarseSupport
 from .component_removal import remove_stray_components
+from .fragments import absorb_fragments
 from .geometry import canonical_volume
 from .labels import target_by_id
 from .localiser import agreement, organ_components, organs_on_grid, region_of_interest
@@ -24,7 +26,7 @@ from .progress import Monitor
 from .region import canonical_box, clear_outside, common, part_of, relative_to, widened
 from .resampling import resample_volume
 from .short_memory import with_less_memory
-from .upsampling import largest_channel, upsample_argmax, upsample_labels
+from .upsampling import largest_channel, reduce_axes, upsample_argmax, upsample_labels
 from .volume import LabelMap, Volume
 from .windows import Box
 
@@ -192,6 +194,8 @@ class SegmentationRun:
                 return np.zeros((k, j, i), np.uint8)
             logits = self._logits(image, foreground)
             del image
+            if self.settings.upsampling == "logits":
+                logits = reduce_axes(logits, (k, j, i))
             winner = self._clean_up(logits, scan, box, coarse)
             # Where windows were left out for the limits, there is nothing to compare; that the
             # scan shows an abdomen is known from the localiser all the same.
@@ -204,7 +208,16 @@ class SegmentationRun:
         with self._timed("upsample"):
             if self.settings.upsampling == "labels":
                 return upsample_labels(logits, (k, j, i))
-            return upsample_argmax(logits, (k, j, i), self.monitor)
+            labels = upsample_argmax(logits, (k, j, i), self.monitor)
+            self._absorb_fragments(labels, scan.spacing)
+            return labels
+
+    def _absorb_fragments(self, labels: np.ndarray, spacing: Sequence[float]) -> None:
+        """Take tumors below the least volume, as the clean-up has it, out of the result."""
+        cleanup, keys = self.settings.cleanup, self.info.targets
+        if cleanup is not None and TUMOR in keys:
+            least = cleanup.least_ml.get(TUMOR, 0.0)
+            absorb_fragments(labels, keys.index(TUMOR) + 1, least, spacing)
 
     def _logits(self, image: Tensor, foreground: np.ndarray | None) -> Tensor:
         """Logits (channels, k, j, i) of `image`, (k, j, i) HU on the working grid."""

@@ -135,7 +135,7 @@ def upsample_argmax(
     (k, j, i) uint8 channel numbers. Peak memory is the result plus a few output slices per class.
     """
     monitor = monitor or Monitor()
-    logits = _reduce_axes(logits, fine_size)
+    logits = reduce_axes(logits, fine_size)
     boxes = class_boxes(logits, fine_size)
     result = torch.zeros(fine_size, dtype=torch.uint8)
     if not boxes:
@@ -196,8 +196,20 @@ class _Planes:
         return torch.lerp(self._plane(lower), self._plane(upper), fraction)
 
 
-def _reduce_axes(logits: Tensor, fine_size: tuple[int, int, int]) -> Tensor:
-    """Logits with every axis that shrinks more than twofold already at its final size."""
+def reduce_axes(logits: Tensor, fine_size: tuple[int, int, int]) -> Tensor:
+    """Filter every axis that shrinks more than twofold down to its final size.
+
+    Parameters
+    ----------
+    logits
+        (channels, k, j, i), any float type.
+    fine_size
+        Output voxels (k, j, i) of the same region.
+
+    Returns
+    -------
+    (channels, k, j, i); `logits` itself where no axis shrinks so much.
+    """
     for axis, (size, new_size) in enumerate(zip(logits.shape[1:], fine_size, strict=True)):
         if size / new_size > REDUCTION_LIMIT:
             weights = torch.from_numpy(axis_weights(size, new_size)).to(logits.device)

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from FlareSegmentLib.bundle import ModelBundle, bundled_model, read_info
+from FlareSegmentLib.cleanup import DEFAULT_LEAST_ML, STRUCTURE, TUMOR
 from FlareSegmentLib.devices import choose_precision
 from FlareSegmentLib.geometry import canonical_volume
-from FlareSegmentLib.labels import targets
+from FlareSegmentLib.labels import target_by_key, targets
 from FlareSegmentLib.phantom.negatives import make_head, make_legs, make_noise
 from FlareSegmentLib.prediction import Predictor, WindowCount
 from FlareSegmentLib.progress import Monitor
@@ -111,6 +113,15 @@ def test_kidneys_and_adrenal_glands_keep_their_sides(
     for right, left in ((2, 13), (7, 8)):
         for here, other in ((right, left), (left, right)):
             assert not ((result == here) & (manual == other)).any()
+
+
+def test_every_lesion_is_large_enough_to_be_one(segmenter: Segmenter, shared_data: Path) -> None:
+    scan = read_volume(shared_data / "validation" / "ircad_01_ct.nii.gz")
+    found = segmenter.segment(scan).array == target_by_key(TUMOR).id
+    pieces, count = ndimage.label(found, STRUCTURE)
+    assert count > 0, "this scan has tumors, and the model finds some"
+    volumes = np.bincount(pieces.ravel())[1:] * scan.voxel_volume_ml
+    assert volumes.min() >= DEFAULT_LEAST_ML[TUMOR]
 
 
 def test_a_scan_stored_from_left_to_right_gives_the_same_sides(
