@@ -2,9 +2,10 @@
 
 Usage: python Testing/measure.py [--plan] [--only PART ...] [--again PART ...] [-- bench options]
 
-In order: the scores (`model_card.py`); the parts of the benchmark that were not measured with these
-weights (`Benchmarks/bench.sh --missing`, in its own environment); the pages again, with what the
-benchmark gave. Each part is kept when it is done: the same command goes on where it was stopped.
+In order: the scores (`model_card.py`); the README's pictures (`scan_pictures.py`); the parts of the
+benchmark that were not measured with these weights (`Benchmarks/bench.sh`, in its own environment);
+the pages again, with what the benchmark gave. Each part is kept when it is done: the same command
+goes on where it was stopped.
 Parts without trained weights, such as `training`, are measured again only with --again.
 """
 
@@ -17,9 +18,13 @@ from collections.abc import Sequence
 
 import model_card
 from card_blocks import ROOT
+from picture_origin import weights_in
 from results_page import is_measured, read_measured, weights_of
 
 BENCH = ROOT / "Testing" / "Benchmarks" / "bench.sh"
+
+SCREENSHOTS = ROOT / "Screenshots"
+PICTURES = ("result_views.png", "result_preview.png", "panel_real.png")
 
 ORDER = (
     "accuracy",
@@ -58,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.plan:
         return 0
     model_card.main([])
-    failed = []
+    failed = [] if _pictures_are_made() else ["pictures"]
     for part in todo:
         # One at a time: the pages are right after each of them.
         done = subprocess.run(["bash", str(BENCH), "--only", part, *options.bench], check=False)
@@ -68,8 +73,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if todo:
         model_card.main(["--keep"])
     if failed:
-        print(f"Not measured: {', '.join(failed)}; what went wrong is said above.")
+        print(f"Failed: {', '.join(failed)}; what went wrong is said above.")
     return 1 if failed else 0
+
+
+def _pictures_are_made() -> bool:
+    """Draw the pictures that are of other weights; they need the host of the tests."""
+    weights = weights_of(model_card.MODEL)
+    if all(weights_in(SCREENSHOTS / name) == weights for name in PICTURES):
+        return True
+    command = [sys.executable, str(ROOT / "Testing" / "scan_pictures.py")]
+    return subprocess.run(command, check=False).returncode == 0
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from card_blocks import (
     titled,
 )
 from failure_pictures import SHOWN, draw_failures, worst_organs
+from picture_origin import sign
 from readme_figures import BLOCK, readme_block, with_trial
 from results_page import page, read_measured, weights_of
 
@@ -127,6 +128,7 @@ def write_picture(evaluation: Evaluation, segmentations: Path, validation: Path)
     ]
     if failures:
         draw_failures(failures, segmentations, validation, PICTURE)
+        sign(PICTURE, weights_of(MODEL))
 
 
 def _write(path: Path, text: str) -> None:

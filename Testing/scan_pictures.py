@@ -4,7 +4,8 @@ Usage: python Testing/scan_pictures.py [scan] [folder]
 
 Writes `result_views.png` (axial, coronal, sagittal, 3D), `result_preview.png` (the command line's
 preview) and `panel_real.png` (the panel after the run). Without a scan the validation scan
-`totalseg_example` of ../shared/data is taken; where that is missing, a phantom.
+`totalseg_example` of ../shared/data is taken; where that is missing, a phantom. Each picture keeps
+with which weights it was made.
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from picture_origin import sign
+from results_page import weights_of
+
 ROOT = Path(__file__).resolve().parents[1]
+MODEL = ROOT / "Resources/Models/flare-base"
 REAL = ROOT.parent / "shared/data/validation/totalseg_example_ct.nii.gz"
 
 
@@ -100,6 +105,7 @@ def main() -> int:
         host = start()
         try:
             for path in draw(host, scan_for(arguments.scan), arguments.folder):
+                sign(path, weights_of(MODEL))
                 print(path)
         finally:
             host.load_module(

@@ -103,6 +103,24 @@ def test_card_names_grid_windows_and_size_of_the_network(model: Path, content: d
     assert f"{parameters / 1e6:.1f} million parameters" in card
 
 
+def test_pictures_were_made_with_the_weights_that_are_here(
+    repository: Path, model: Path, results: ModuleType
+) -> None:
+    import picture_origin
+
+    found = {
+        name: picture_origin.weights_in(repository / "Screenshots" / name)
+        for name in (*measured_pictures(), "failures.png")
+    }
+    assert found == dict.fromkeys(found, results.weights_of(model)), AGAIN
+
+
+def measured_pictures() -> tuple[str, ...]:
+    import measure
+
+    return measure.PICTURES
+
+
 def part(text: str, model: str) -> dict[str, str]:
     return {"text": text, "date": "2020-01-01", "machine": "a machine", "model": model}
 
