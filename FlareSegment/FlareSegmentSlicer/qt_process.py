@@ -16,6 +16,7 @@ class QtProcess:
     def __init__(self) -> None:
         self._process: Any = None
         self._listener: Any = None
+        self._ended: Any = None
 
     @property
     def running(self) -> bool:
@@ -76,6 +77,9 @@ class QtProcess:
         self._onOutput()
         self._onErrorOutput()
         self._process = None
+        # With its last Python reference PythonQt would delete the process at once, and Qt is still
+        # inside the signal of it. Qt deletes it when the signal is over.
+        self._ended = process
         process.deleteLater()
         crashed = exitStatus == qt.QProcess.CrashExit
         # Qt gives the signal's number as the code of a crash.

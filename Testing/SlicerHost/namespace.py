@@ -61,10 +61,12 @@ def add_widgets() -> None:
 
 
 def import_python_parts() -> None:
-    """Import the parts of ``slicer`` that are there from the start in Slicer."""
+    """Import the parts of ``slicer`` that are there from the start in Slicer.
+
+    ``slicer.packaging`` is not: a module that uses it has to import it.
+    """
     import slicer.cli
     import slicer.i18n
-    import slicer.packaging
     import slicer.parameterNodeWrapper
     import slicer.ScriptedLoadableModule
     import slicer.testing  # noqa: F401

@@ -62,11 +62,7 @@ def install(requirements: str | Path = _REQUIREMENTS) -> None:
             torch = PyTorchUtils.PyTorchUtilsLogic().installTorch(
                 askConfirmation=True, torchVersionRequirement=">=2.4"
             )
-            slicer.packaging.pip_ensure(
-                slicer.packaging.load_requirements(str(requirements)),
-                constraints=constraints,
-                requester="FlareSegment",
-            )
+            _pipEnsure(str(requirements), constraints)
         except Exception as error:  # pip and its helpers raise whatever they like
             raise RuntimeError(
                 _("The installation failed: {error}\n\n{byHand}").format(error=error, byHand=byHand)
@@ -74,6 +70,18 @@ def install(requirements: str | Path = _REQUIREMENTS) -> None:
     importlib.invalidate_caches()
     if torch is None or not torchIsInstalled():
         raise RuntimeError(_("PyTorch was not installed. {byHand}").format(byHand=byHand))
+
+
+def _pipEnsure(requirements: str, constraints: str) -> None:
+    """Install what is missing of a requirements file, within a constraints file."""
+    try:
+        # Not loaded by `import slicer`, and not there before Slicer 5.12.
+        from slicer.packaging import load_requirements, pip_ensure
+    except ImportError:
+        # pip installs nothing when all is there, which is why nothing is asked here.
+        slicer.util.pip_install(["-r", requirements, "-c", constraints])
+        return
+    pip_ensure(load_requirements(requirements), constraints=constraints, requester="FlareSegment")
 
 
 @contextmanager

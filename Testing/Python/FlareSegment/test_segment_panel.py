@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -259,6 +260,40 @@ def test_missing_pytorch_extension_is_named(monkeypatch, installation, panel, ad
     choose(panel, add_scan())
     panel.ui.applyButton.click()
     assert "Install the extension PyTorch" in panel.ui.statusLabel.text
+
+
+@pytest.mark.parametrize("version", ["5.10", "5.12"])
+def test_the_rest_is_installed_within_what_slicer_bundles(
+    version, monkeypatch, without_torch, installation, slicer_host, tmp_path
+) -> None:
+    """Slicer 5.10 has no `slicer.packaging`; later ones have it, and do not import it."""
+    import slicer
+
+    calls: list[tuple[list[str], str]] = []
+
+    def pipInstall(words, constraints=None, **_options):
+        texts = [str(word) for word in words]
+        place = constraints or texts[texts.index("-c") + 1]
+        calls.append((texts, Path(place).read_text()))
+
+    monkeypatch.setattr(installation, "torchIsInstalled", lambda: True)
+    without_torch.PyTorchUtilsLogic = type("There", (), {"installTorch": lambda _, **kw: True})
+    if version == "5.10":
+        monkeypatch.setitem(sys.modules, "slicer.packaging", None)
+        monkeypatch.setattr(slicer.util, "pip_install", pipInstall)
+    else:
+        packaging = importlib.import_module("slicer.packaging")
+        monkeypatch.setattr(packaging, "pip_install", pipInstall)
+        slicer_host.testing_enabled = False
+        slicer_host.answer_next_dialog("OK")
+    monkeypatch.delattr(slicer, "packaging", raising=False)
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("no-such-package-at-all\n", encoding="utf-8")
+    installation.install(requirements)
+    ((words, constraints),) = calls
+    assert words[:2] == (["-r", str(requirements)] if version == "5.10" else words[:1])
+    assert version == "5.10" or words == ["no-such-package-at-all"]
+    assert f"numpy=={np.__version__}\n" in constraints
 
 
 def test_installation_never_replaces_what_slicer_bundles(installation, python) -> None:

@@ -114,6 +114,24 @@ def test_an_exception_in_a_slot_is_reported_not_raised(qt, slicer_host):
     slicer_host.slot_errors.clear()
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_object_let_go_in_its_own_signal_is_reported(qt, slicer_host, kept):
+    """PythonQt deletes a parentless object with its wrapper, also inside its own signal."""
+    held, later = [qt.QPushButton("x")], []
+
+    def onClicked():
+        if kept:
+            later.append(held[0])
+        held.clear()
+
+    held[0].clicked.connect(onClicked)
+    held[0].clicked.emit()
+    assert not held
+    errors = list(slicer_host.slot_errors)
+    slicer_host.slot_errors.clear()
+    assert [("freed memory" in error) for error in errors] == ([] if kept else [True])
+
+
 def test_enums_are_whole_numbers(qt):
     assert qt.Qt.Checked == 2
     assert qt.QMessageBox.Yes | qt.QMessageBox.No == 0x14000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import traceback
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -16,10 +17,16 @@ from SlicerHost.pythonqt.conversion import to_native, to_python
 _log = logging.getLogger(__name__)
 
 
+owned: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+"""Wrappers of objects that a module made itself, by address: without a parent, the object is
+deleted together with its wrapper."""
+
+
 class _Connection:
     """One callable connected to one signal of one object; keeps the callable alive."""
 
-    def __init__(self, signature: str, callable_: Callable[..., Any]) -> None:
+    def __init__(self, address: int, signature: str, callable_: Callable[..., Any]) -> None:
+        self.address = address
         self.signature = signature
         self.callable = callable_
         self.limit = _argument_limit(callable_)
@@ -29,7 +36,24 @@ class _Connection:
         values = [to_python(value) for value in arguments]
         if self.limit is not None:
             values = values[: self.limit]
+        keeper = _sole_keeper(self.address)
         call_reporting_errors(self.callable, *values)
+        if keeper is not None and keeper() is None:
+            slot_errors.append(
+                f"The sender of {self.signature} was let go of while it sent this signal. PythonQt "
+                "deletes it at once, and Qt goes on with freed memory. Keep it until later."
+            )
+
+
+def _sole_keeper(address: int) -> weakref.ref[Any] | None:
+    """Give the wrapper on which alone the life of a Qt object depends, None when it has a parent.
+
+    The host refuses here what Slicer does not: there it may crash, or not.
+    """
+    wrapper = owned.get(address)
+    if wrapper is None or object.__getattribute__(wrapper, "_native").parent() is not None:
+        return None
+    return weakref.ref(wrapper)
 
 
 _connections: dict[int, list[_Connection]] = {}
@@ -118,8 +142,8 @@ def connect(native: QtCore.QObject, signature: str, callable_: Callable[..., Any
 def _connect_found(native: QtCore.QObject, found: str, callable_: Callable[..., Any]) -> bool:
     if not callable(callable_):
         raise ValueError(f"{callable_!r} cannot be called, so no signal can be connected to it.")
-    connection = _Connection(found, callable_)
     address = shiboken6.getCppPointer(native)[0]
+    connection = _Connection(address, found, callable_)
     if address not in _connections:
         _connections[address] = []
         native.destroyed.connect(lambda *_: _connections.pop(address, None))

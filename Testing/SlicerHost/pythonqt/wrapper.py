@@ -221,6 +221,8 @@ class InstanceWrapper(metaclass=ClassWrapper):
         if "_generated" not in type(self).__dict__:
             native.pythonqt_self = self
         _remember(native, self)
+        if isinstance(native, QtCore.QObject):
+            signals.owned[shiboken6.getCppPointer(native)[0]] = self
 
     def native_object(self) -> Any:
         """Give the PySide object; for the host's own use."""

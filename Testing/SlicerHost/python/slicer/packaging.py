@@ -32,11 +32,14 @@ Requirements = str | Requirement | list[str | Requirement]
 
 
 def load_requirements(path: str | Path) -> list[Requirement]:
-    """Read a requirements file; options and comments are left out."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"Requirements file not found: {path}")
-    lines = (line.split(" #")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+    """Read a requirements file; lines of options and of comments are left out.
+
+    Raises
+    ------
+    packaging.requirements.InvalidRequirement
+        Also for a comment behind a requirement.
+    """
+    lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
     return [Requirement(line) for line in lines if line and not line.startswith(("#", "-"))]
 
 
