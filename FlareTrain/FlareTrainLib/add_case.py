@@ -166,12 +166,16 @@ class StagedLayer:
         The structure's value in it.
     target
         Target id.
+    affine
+        Voxel i, j, k of the image, counted as in `extent`, to RAS mm, where it is drawn on
+        another grid than the scan's; empty on the scan's.
     """
 
     file: str
     extent: tuple[tuple[int, int], ...]
     value: int
     target: int
+    affine: tuple[tuple[float, ...], ...] = ()
 
 
 def staged_arguments(

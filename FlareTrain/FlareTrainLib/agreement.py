@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from scipy import ndimage
 
-from FlareSegmentLib.metrics import dsc
-
 from .label_values import IGNORE, ORGANS, TUMOR
+
+VALUES = 256
+"""Values of a label map."""
+
+
+def organ_dscs(a: np.ndarray, b: np.ndarray) -> dict[int, float]:
+    """DSC of each organ of two label maps; NaN where both lack it."""
+    together = np.zeros(VALUES * VALUES, np.int64)
+    for one, other in zip(a, b, strict=True):
+        # All organs in one pass, slice by slice: a scan's worth of pairs would take a gigabyte.
+        pairs = one.astype(np.uint16) * VALUES + other
+        together += np.bincount(pairs.ravel(), minlength=VALUES * VALUES)
+    table = together.reshape(VALUES, VALUES)
+    sizes = table.sum(axis=0) + table.sum(axis=1)
+    return {
+        organ: 2 * float(table[organ, organ]) / float(sizes[organ]) if sizes[organ] else math.nan
+        for organ in ORGANS
+    }
 
 
 def organ_agreement(a: np.ndarray, b: np.ndarray) -> float:
@@ -18,15 +36,8 @@ def organ_agreement(a: np.ndarray, b: np.ndarray) -> float:
     NaN when neither holds any organ. P1 does not say how the classes are reduced; methods A1 1.2
     settles it.
     """
-    scores = [dsc(a == organ, b == organ) for organ in ORGANS]
-    known = [score for score in scores if not math.isnan(score)]
+    known = [score for score in organ_dscs(a, b).values() if not math.isnan(score)]
     return float(np.mean(known)) if known else math.nan
-
-
-def organ_dsc(a: np.ndarray, b: np.ndarray, organ: int) -> float:
-    """DSC of one organ; one when it is absent in both."""
-    score = dsc(a == organ, b == organ)
-    return 1.0 if math.isnan(score) else score
 
 
 def uncertainty(y1: np.ndarray, y2: np.ndarray, y3: np.ndarray) -> float:
@@ -92,33 +103,53 @@ def fuse_tumor(organs: np.ndarray, tumors: np.ndarray) -> np.ndarray:
 
 
 def unknown_where_different(
-    primary: np.ndarray, variants: list[np.ndarray], least_dsc: float
+    maps: Sequence[np.ndarray], least_dsc: float, known: Sequence[Collection[int]] = ()
 ) -> np.ndarray:
-    """The primary map, with doubtful voxels and doubtful organs unknown.
+    """The first of some label maps, with doubtful voxels and doubtful organs unknown.
 
-    Voxels where a variant differs are doubtful, but not a voxel's width at a boundary, where
-    sources always differ. An organ is doubtful in the whole scan when two variants overlap less
-    than `least_dsc`.
+    Voxels where another map differs are doubtful, but not a voxel's width at a boundary, where
+    sources always differ. An organ is doubtful in the whole scan when two maps overlap less than
+    `least_dsc`.
+
+    Parameters
+    ----------
+    known
+        Targets that each map's source ever gives; empty where all give all. Background says
+        nothing about a target that a source never gives.
     """
+    primary = maps[0]
     labels = primary.copy()
     doubtful = np.zeros(primary.shape, bool)
-    for variant in variants:
-        doubtful |= variant != primary
+    for number, other in enumerate(maps[1:], start=1):
+        differs = other != primary
+        if known:
+            foreign = [target for target in (*ORGANS, TUMOR) if target not in known[number]]
+            differs &= (other != 0) | ~np.isin(primary, foreign)
+        doubtful |= differs
     labels[ndimage.binary_opening(doubtful, np.ones((1, 3, 3), bool))] = IGNORE
-    for organ in doubtful_organs(variants, least_dsc):
-        for variant in variants:
-            labels[variant == organ] = IGNORE
+    for organ in doubtful_organs(maps, least_dsc, known):
+        for drawn in maps:
+            labels[drawn == organ] = IGNORE
     return labels
 
 
-def doubtful_organs(variants: list[np.ndarray], least_dsc: float) -> list[int]:
-    """Organs whose worst pairwise DSC among the variants is below `least_dsc`."""
-    pairs = [(a, b) for n, a in enumerate(variants) for b in variants[n + 1 :]]
-    return [
-        organ
-        for organ in ORGANS
-        if min((organ_dsc(a, b, organ) for a, b in pairs), default=1.0) < least_dsc
-    ]
+def doubtful_organs(
+    maps: Sequence[np.ndarray], least_dsc: float, known: Sequence[Collection[int]] = ()
+) -> list[int]:
+    """Organs whose worst DSC among pairs of maps is below `least_dsc`.
+
+    Parameters
+    ----------
+    known
+        As in `unknown_where_different`: a pair counts for the organs that both sources give.
+    """
+    worst = dict.fromkeys(ORGANS, 1.0)
+    for (n, a), (m, b) in itertools.combinations(enumerate(maps), 2):
+        for organ, score in organ_dscs(a, b).items():
+            both = not known or (organ in known[n] and organ in known[m])
+            if both and not math.isnan(score):
+                worst[organ] = min(worst[organ], score)
+    return [organ for organ, score in worst.items() if score < least_dsc]
 
 
 def merge_truth(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from FlareSegmentLib.errors import FlareError, InputError
 from FlareSegmentLib.evaluation import evaluate_folders
@@ -93,7 +94,11 @@ def evaluate_bundle(
 
 def mean_score(evaluation: Evaluation) -> float:
     """One number to choose by: mean DSC of the organs in view, 13 times, and of tumor, once."""
-    summary = evaluation.summary()
+    return score_of_summary(evaluation.summary())
+
+
+def score_of_summary(summary: Mapping[str, Any]) -> float:
+    """The same from `Evaluation.summary`, as it stands in ``evaluation.json``."""
     organs, tumor = summary["organs_in_view"]["dsc"], summary["tumor"]["dsc"]
     parts = [(value, weight) for value, weight in ((organs, ORGANS), (tumor, 1)) if _is(value)]
     total = sum(weight for _, weight in parts)

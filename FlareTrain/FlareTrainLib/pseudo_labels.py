@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from FlareSegmentLib.cases import find_cases
-from FlareSegmentLib.errors import FlareError, InputError, OutputError
+from FlareSegmentLib.errors import FlareError, InputError
 from FlareSegmentLib.labels import target_by_key
 from FlareSegmentLib.reading import read_volume
 from FlareSegmentLib.writing import write_label_map
@@ -24,6 +24,7 @@ from .activity import tell
 from .dataset import read_dataset
 from .reference_data import is_reference_layout
 from .settings import read_json, write_json
+from .whole_files import made_folder
 
 if TYPE_CHECKING:
     from FlareSegmentLib.segmenter import Segmenter
@@ -161,16 +162,10 @@ def _claim_folder(bundle: Path, output: Path) -> None:
 
     info = read_info(bundle)
     ours = {"model": f"{info.name} {info.version}", "sha256": info.network.sha256}
-    path = output / SOURCE
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"The folder {output} cannot be made ({error.strerror}). Choose another one."
-        ) from error
+    path = made_folder(output) / SOURCE
     if path.exists():
         made = read_json(path)
-        if made != ours:
+        if {key: made.get(key) for key in ours} != ours:
             raise InputError(
                 f"{output} holds pseudo-labels of the model {made.get('model')}, not of "
                 f"{ours['model']} as it is now. Choose another folder."
@@ -180,4 +175,4 @@ def _claim_folder(bundle: Path, output: Path) -> None:
         raise InputError(
             f"{output} holds label maps that were not made by this program. Choose another folder."
         )
-    write_json(path, ours)
+    write_json(path, {**ours, "targets": [target_by_key(key).id for key in info.targets]})

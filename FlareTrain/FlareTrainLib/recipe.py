@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from FlareSegmentLib.errors import InputError
 
 from .grid import PackSettings
-from .selection import RefineSettings
+from .refine_settings import RefineSettings
 from .settings import read_json, settings_from_json
 from .train_resources import train_resources_folder
 from .training_settings import TrainingSettings

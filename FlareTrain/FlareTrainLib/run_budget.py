@@ -9,11 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from .activity import Activity
+from .pipeline import RECIPE
 from .recipe import Recipe
 from .run_folder import stages
+from .settings import read_json, settings_from_json
 
 
-def limited_share(run: Path, recipe: Recipe, activity: Activity | None) -> float:
+def limited_share(run: Path, activity: Activity | None) -> float:
     """Share of a limited run that is over, 0 to 1; 0 without a limit or before the first step.
 
     A time limit may end a training long before its last step.
@@ -22,6 +24,7 @@ def limited_share(run: Path, recipe: Recipe, activity: Activity | None) -> float
     if activity is None or left is None or not activity.minutes:
         return 0.0
     before = 0.0
+    recipe = settings_from_json(Recipe, read_json(run / RECIPE), str(run / RECIPE))
     networks = stages(run, recipe)
     total = sum(share for *_rest, share in networks)
     for _name, fit, _steps, share in networks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +112,12 @@ def thinned(points: Points, most: int = MOST_POINTS) -> Points:
     """Give at most about `most` of the points, evenly, the last one among them."""
     every = max(1, -(-len(points) // most))
     return points[::-1][::every][::-1]
+
+
+def mean_points(curves: Sequence[Points]) -> Points:
+    """Give the mean at every step of those curves that have a point there."""
+    at: dict[int, list[float]] = {}
+    for points in curves:
+        for step, value in points:
+            at.setdefault(step, []).append(value)
+    return [(step, sum(values) / len(values)) for step, values in sorted(at.items())]

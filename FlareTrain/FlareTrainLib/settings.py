@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from FlareSegmentLib.errors import InputError, OutputError
+from FlareSegmentLib.errors import InputError
+
+from .whole_files import write_text
 
 S = TypeVar("S")
 
@@ -99,22 +101,14 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write JSON under a temporary name, then rename: the file is whole or not there.
+    """Write JSON: the file is whole or not there.
 
     Raises
     ------
     OutputError
         When the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written ({error.strerror or error}). Choose a folder that is "
-            "writable and has free space."
-        ) from error
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def _plain(value: Any) -> Any:

@@ -94,10 +94,10 @@ def test_boundaries_are_not_doubtful_and_thick_differences_are() -> None:
     primary[:, 2:8, 2:8] = 1
     grown = primary.copy()
     grown[:, 2:9, 2:8] = 1  # one voxel more at one side: every pair of sources does that
-    assert not (unknown_where_different(primary, [grown], 0.6) == 255).any()
+    assert not (unknown_where_different([primary, grown], 0.6) == 255).any()
     other = primary.copy()
     other[:, 2:8, 8:12] = 3
-    doubt = unknown_where_different(primary, [other], 0.0) == 255
+    doubt = unknown_where_different([primary, other], 0.0) == 255
     assert doubt[:, 2:8, 8:12].all()
     assert not doubt[:, 2:8, 2:8].any()
 
@@ -105,8 +105,21 @@ def test_boundaries_are_not_doubtful_and_thick_differences_are() -> None:
 def test_an_organ_that_sources_see_elsewhere_is_unknown_in_the_case() -> None:
     a, b = line(4, 4, 0, 0, 1), line(0, 0, 4, 4, 1)
     assert doubtful_organs([a, b], 0.6) == [4]
-    labels = unknown_where_different(a, [a, b], 0.6)
+    labels = unknown_where_different([a, b], 0.6)
     assert labels.ravel().tolist() == [255, 255, 255, 255, 1]
+
+
+def test_background_of_a_source_that_never_gives_an_organ_casts_no_doubt_on_it() -> None:
+    """A second source of eight organs says nothing about the aorta of the first."""
+    first = np.zeros((3, 12, 12), np.uint8)
+    first[:, 2:8, 2:8] = 5
+    second = np.zeros_like(first)
+    assert (unknown_where_different([first, second], 0.6) == 255).any()
+    kept = unknown_where_different([first, second], 0.6, [{1, 5}, {1}])
+    assert np.array_equal(kept, first)
+    second[:, 2:8, 2:8] = 1  # but liver where the first has aorta is a contradiction
+    assert (unknown_where_different([first, second], 0.0, [{1, 5}, {1}]) == 255).any()
+    assert doubtful_organs([first, second], 0.6, [{1, 5}, {1}]) == [1]
 
 
 def test_tumor_teachers_vote() -> None:

@@ -232,8 +232,8 @@ def test_packing_adds_deformed_scans(
 ) -> None:
     """`pack_refined` adds them when the recipe asks for it, and says when it cannot."""
     from FlareTrainLib.dataset import read_dataset
+    from FlareTrainLib.refine_settings import RefineSettings
     from FlareTrainLib.refinement import refine_dataset
-    from FlareTrainLib.selection import RefineSettings
 
     dataset = read_dataset(reference_layout)
     refined = refine_dataset(dataset, dataset.sources, RefineSettings(), tmp_path / "refined")

@@ -5,14 +5,8 @@ from __future__ import annotations
 import csv
 import io
 
-from FlareTrainLib.selection import (
-    CaseScores,
-    GateSettings,
-    RefineSettings,
-    UncertaintySettings,
-    decisions_csv,
-    select_cases,
-)
+from FlareTrainLib.refine_settings import GateSettings, RefineSettings, UncertaintySettings
+from FlareTrainLib.selection import CaseScores, decisions_csv, select_cases
 
 TWO = ("a", "b")
 THREE = ("a", "b", "c")
@@ -127,3 +121,31 @@ def test_table_has_a_line_per_decision() -> None:
     rows = list(csv.DictReader(io.StringIO(decisions_csv(decisions))))
     assert [row["case"] for row in rows] == [d.case for d in decisions]
     assert rows[0]["score"] == "0.9000"
+
+
+def test_credibility_is_measured_alike_for_all_cases() -> None:
+    """A disagreement of three maps and a DSC of two cannot be put into one order."""
+    scores = [
+        unlabeled("three sources", 0.95, organ_uncertainty=0.2),
+        CaseScores("two sources", "unlabeled", TWO, 0.85),
+    ]
+    plans, decisions = select_cases(scores, RefineSettings(top_fraction=0.5))
+    assert {name for name, plan in plans.items() if plan.used} == {"three sources"}
+    shown = {d.case: d.score for d in decisions if d.step == "most credible"}
+    assert shown["three sources"] == 1 - 0.95
+    assert shown["two sources"] == 1 - 0.85
+
+
+def test_the_order_of_cases_decides_nothing() -> None:
+    """Ties go by name, so the same cases are taken however the folder is read."""
+    scores = [unlabeled(name, 0.9, organ_uncertainty=0.3, tumor_uncertainty=0.0) for name in "dbca"]
+    settings = RefineSettings(
+        gate=GateSettings(most_unlabeled=3),
+        uncertainty=UncertaintySettings(organ_share=0.5, tumor_share=0.5),
+        tumor="certain",
+    )
+    one, _ = select_cases(scores, settings)
+    other, _ = select_cases(scores[::-1], settings)
+    assert one == other
+    assert {name for name, plan in one.items() if plan.used} == {"a", "b"}
+    assert [name for name, plan in sorted(one.items()) if plan.tumor] == ["a"]
