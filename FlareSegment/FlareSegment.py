@@ -10,11 +10,9 @@ from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
-    ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
 )
 
-from FlareSegmentLib import labels
 from FlareSegmentLib.errors import WorkerError
 from FlareSegmentLib.worker_state import WorkerState
 from FlareSegmentSlicer import measurement, result_table, segmentation_output
@@ -23,11 +21,14 @@ from FlareSegmentSlicer.job_run import JobRun, RunCallbacks
 from FlareSegmentSlicer.panel.panel import Panel
 from FlareSegmentSlicer.parameter_node import FlareSegmentParameterNode
 from FlareSegmentSlicer.sample_data import registerSampleData
+from FlareSegmentSlicer.self_test import FlareSegmentTest
 from FlareSegmentSlicer.shared import installation
 from FlareSegmentSlicer.shared.reloading import forgetPackages
 from FlareSegmentSlicer.terminology import loadTerminology
 from FlareSegmentSlicer.undo import UndoHistory
 from FlareSegmentSlicer.worker_owner import WorkerOwner
+
+__all__ = ["FlareSegment", "FlareSegmentLogic", "FlareSegmentTest", "FlareSegmentWidget"]
 
 #
 # FlareSegment
@@ -39,7 +40,7 @@ class FlareSegment(ScriptedLoadableModule):
 
     def __init__(self, parent):
         ScriptedLoadableModule.__init__(self, parent)
-        self.parent.title = "FlareSegment"
+        self.parent.title = _("FLARE Abdomen Segmentation")
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
         self.parent.dependencies = ["Markups", "Segmentations", "Sequences", "Terminologies"]
         self.parent.contributors = ["SlicerFlare contributors"]
@@ -62,11 +63,11 @@ class FlareSegment(ScriptedLoadableModule):
 
 
 class FlareSegmentWidget(ScriptedLoadableModuleWidget, Panel):
-    """The panel as Slicer makes, enters and ends it; what is in it is in `Panel`."""
+    """The panel as Slicer makes, enters and ends it; what is in it is in `Panel`.
 
-    def __init__(self, parent=None) -> None:
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-        Panel.__init__(self)
+    Slicer's base class calls `Panel.__init__`, and without a parent `setup` after it: to call the
+    former once more would forget what the latter made.
+    """
 
     def setup(self) -> None:
         """Build the panel; called when the module is opened for the first time."""
@@ -122,8 +123,7 @@ class FlareSegmentLogic(ScriptedLoadableModuleLogic, WorkerOwner):
     writeTable = staticmethod(result_table.writeTable)
 
     def __init__(self) -> None:
-        ScriptedLoadableModuleLogic.__init__(self)
-        WorkerOwner.__init__(self)
+        ScriptedLoadableModuleLogic.__init__(self)  # calls WorkerOwner's, too
         self._run = None
         self._undo = UndoHistory()
 
@@ -244,6 +244,13 @@ class FlareSegmentLogic(ScriptedLoadableModuleLogic, WorkerOwner):
     def _prepare(self, source, segmentation, options: JobOptions):
         if self.busy:
             raise WorkerError(_("A segmentation is running. Wait for its end or cancel it first."))
+        if not installation.torchIsInstalled():
+            raise WorkerError(
+                _(
+                    "PyTorch is not installed. Call FlareSegmentLogic.install(), or click Segment "
+                    "in the module, which offers to install it."
+                )
+            )
         return prepareJob(source, segmentation, options)
 
     def _onRunEnded(self) -> None:
@@ -272,46 +279,3 @@ class FlareSegmentLogic(ScriptedLoadableModuleLogic, WorkerOwner):
             Volume in ml, mean and standard deviation in HU; the segmentation's own table.
         """
         return self.writeTable(segmentation, self.measure(segmentation, volume))
-
-
-#
-# FlareSegmentTest
-#
-
-
-class FlareSegmentTest(ScriptedLoadableModuleTest):
-    """Runs the product on a synthetic scan; needs neither network nor GPU."""
-
-    def setUp(self) -> None:
-        """Begin with an empty scene."""
-        slicer.mrmlScene.Clear()
-
-    def runTest(self) -> None:
-        """Run all tests."""
-        self.setUp()
-        if not installation.torchIsInstalled():
-            self.delayDisplay("Skipped: PyTorch is not installed.")
-            return
-        self.test_segments_a_phantom()
-
-    def test_segments_a_phantom(self) -> None:
-        """A synthetic abdomen comes back with a liver where it was put."""
-        from FlareSegmentLib.phantom.generate import PhantomSettings, make_phantom
-
-        self.delayDisplay("Making a synthetic scan")
-        settings = PhantomSettings(seed=1, spacing=(5.0, 3.0, 3.0), bottom_mm=-60, top_mm=130)
-        scan, truth = make_phantom(settings)
-        volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Phantom")
-        slicer.util.updateVolumeFromArray(volume, scan.array)
-        volume.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(scan.affine))
-        logic = FlareSegmentLogic()
-        segmentation = logic.process(volume, targets=["liver"])
-        liver = labels.target_by_key("liver")
-        mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, liver.key, volume) > 0
-        expected = truth == liver.id
-        overlap = 2 * (mask & expected).sum() / (mask.sum() + expected.sum())
-        self.assertGreater(overlap, 0.8)  # noqa: PT009  (Slicer's test classes are unittest's)
-        table = logic.statistics(segmentation, volume)
-        self.assertEqual(table.GetNumberOfRows(), 1)  # noqa: PT009
-        logic.stopWorker()
-        self.delayDisplay("Test passed")

@@ -36,7 +36,7 @@ def test_each_ask_names_a_test_that_exists(repository: Path) -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("folder", ["FlareSegment", "FlareTrain/FlareTrainLib"])
+@pytest.mark.parametrize("folder", ["FlareSegment", "FlareTrain"])
 def test_engine_and_module_open_no_connection(repository: Path, folder: str) -> None:
     """Nothing is downloaded and nothing sent: no file imports what could do it."""
     found = []
