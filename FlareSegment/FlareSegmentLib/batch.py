@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -123,7 +124,7 @@ class Batch:
     def __init__(self, cases: Sequence[Case], settings: BatchSettings) -> None:
         self.cases = tuple(cases)
         self.settings = settings
-        self._inputs = {case.source.resolve() for case in cases}
+        self._inputs = {os.path.realpath(case.source) for case in cases}
         self._model = _model_folder(settings)
         self._model_hash = _model_hash(self._model)
         self._segmenter: Segmenter | None = None
@@ -275,7 +276,7 @@ class Batch:
     def _check_overwrites_no_input(self, case: Case) -> None:
         for ending in self._endings():
             path = self.folder.result(case.name, ending)
-            if path.resolve() in self._inputs:
+            if os.path.realpath(path) in self._inputs:
                 raise OutputError(
                     f"The result would overwrite the scan {path}. Choose another output folder."
                 )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .folder_walk import files_below
+from .itk_files import data_files
 from .reading import case_name, is_volume_file, read_volume
 from .volume import Volume
 
@@ -63,21 +65,30 @@ class Case:
             for uid, count in sorted((series.uid, len(series.slices)) for series in self.series):
                 digest.update(f"{uid} {count}\n".encode())
         elif self.source.is_file():
-            size = self.source.stat().st_size
-            digest.update(f"{size}\n".encode())
-            with self.source.open("rb") as file:
-                digest.update(file.read(_FINGERPRINT_BYTES))
-                file.seek(max(0, size - _FINGERPRINT_BYTES))
-                digest.update(file.read())
+            for path in (self.source, *data_files(self.source)):
+                _add_ends(digest, path)
         return digest.hexdigest()
 
 
-def find_cases(inputs: Iterable[Path], output: Path) -> list[Case]:
+def _add_ends(digest: hashlib._Hash, path: Path) -> None:
+    """Add size, beginning and end of a file."""
+    size = path.stat().st_size
+    digest.update(f"{size}\n".encode())
+    with path.open("rb") as file:
+        digest.update(file.read(_FINGERPRINT_BYTES))
+        file.seek(max(0, size - _FINGERPRINT_BYTES))
+        digest.update(file.read())
+
+
+def find_cases(
+    inputs: Iterable[Path], output: Path, looked: Callable[[int], None] | None = None
+) -> list[Case]:
     """Find the scans that are meant.
 
     A file is one case, whatever its name. In a folder every volume file in it or below it is a
-    case, and every DICOM study; results (``<case>_seg.*``), hidden folders and the output folder
-    are passed over. What cannot be read stays in the list, so that it is reported as a bad case.
+    case, and every DICOM study; results (``<case>_seg.*``), hidden files and folders and the
+    output folder are passed over. What cannot be read stays in the list, so that it is reported
+    as a bad case.
 
     Parameters
     ----------
@@ -85,6 +96,8 @@ def find_cases(inputs: Iterable[Path], output: Path) -> list[Case]:
         Files and folders.
     output
         Folder of the results.
+    looked
+        Told again and again how many files were looked at: in an archive this takes minutes.
 
     Returns
     -------
@@ -93,55 +106,60 @@ def find_cases(inputs: Iterable[Path], output: Path) -> list[Case]:
         the folders' names in front: ``patient1_scan``.
     """
     found: dict[Path, Case] = {}
+    counter = _Counter(looked)
     for path in inputs:
-        for case in _cases_of(Path(path), output):
-            key = case.source.resolve()
+        for case in _cases_of(Path(path), output, counter):
+            key = Path(os.path.realpath(case.source))
             if case.series:
                 key = key / case.series[0].study  # several studies may lie in one folder
             found.setdefault(key, case)
     return _with_unique_names(list(found.values()))
 
 
-def _cases_of(path: Path, output: Path) -> list[Case]:
+class _Counter:
+    """Counts the files that pass."""
+
+    def __init__(self, looked: Callable[[int], None] | None) -> None:
+        self._looked = looked
+        self._count = 0
+
+    def pass_on(self, files: Iterable[Path]) -> Iterator[Path]:
+        for path in files:
+            self._count += 1
+            if self._looked is not None:
+                self._looked(self._count)
+            yield path
+
+
+def _cases_of(path: Path, output: Path, counter: _Counter) -> list[Case]:
     if not path.is_dir():
         return [Case(case_name(path), path)]
-    files = [
-        file
-        for file in _files_below(path, output.resolve())
-        if is_volume_file(file) and not case_name(file).endswith(RESULT_ENDING)
+    closed: list[Path] = []
+    files = list(files_below(path, output, lambda error: closed.append(Path(error.filename))))
+    volumes = [file for file in files if is_volume_file(file)]
+    cases = [
+        Case(case_name(file), file)
+        for file in volumes
+        if not case_name(file).endswith(RESULT_ENDING)
     ]
-    cases = [Case(case_name(file), file) for file in files]
-    try:
-        cases += _studies(path)
-    except OSError:
-        cases.append(Case(case_name(path), path))  # reading it says what is wrong
-    # An empty folder is a case too: reading it says what was expected.
+    others = set(files).difference(volumes)
+    cases += _studies(path, counter.pass_on(file for file in files if file in others))
+    # A folder that cannot be opened and an empty one are cases too: reading them says why.
+    cases += [Case(case_name(folder), folder) for folder in closed]
     return cases or [Case(case_name(path), path)]
 
 
-def _files_below(folder: Path, output: Path) -> list[Path]:
-    files = []
-    for parent, folders, names in os.walk(folder):
-        here = Path(parent)
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and (here / name).resolve() != output
-        )
-        files += [here / name for name in sorted(names) if not name.startswith(".")]
-    return files
-
-
-def _studies(folder: Path) -> list[Case]:
+def _studies(folder: Path, files: Iterable[Path]) -> list[Case]:
     """Give one case per DICOM study, named after the folder that holds it."""
     from .dicom import find_dicom_series
 
     studies: dict[str, list[SeriesInfo]] = {}
-    for series in find_dicom_series(folder):
+    for series in find_dicom_series(folder, files):
         studies.setdefault(series.study, []).append(series)
     cases = []
     for members in studies.values():
         parents = [header.path.parent for series in members for header in series.slices]
+        parents += [path.parent for series in members for path in series.broken]
         source = folder if len(studies) == 1 else Path(os.path.commonpath(parents))
         cases.append(Case(case_name(source), source, tuple(members)))
     return sorted(cases, key=lambda case: (str(case.source), case.series[0].study))
@@ -152,7 +170,7 @@ def _with_unique_names(cases: Sequence[Case]) -> list[Case]:
     twice = [case for case in cases if names[case.name.casefold()] > 1]
     renamed = [case for case in cases if names[case.name.casefold()] == 1]
     taken = {case.name.casefold() for case in renamed}
-    parents = [case.source.resolve().parent for case in twice]
+    parents = [Path(os.path.realpath(case.source)).parent for case in twice]
     common = Path(os.path.commonpath(parents)) if twice else Path()
     unique: dict[int, Case] = {}
     for case, parent in zip(twice, parents, strict=True):

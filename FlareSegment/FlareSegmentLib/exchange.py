@@ -97,7 +97,7 @@ def remove_if_abandoned(folder: Path, patience: float = 0.0) -> bool:
         Whether the folder is gone.
     """
     deadline = time.monotonic() + patience
-    while not _owner_is_dead(folder):
+    while folder.exists() and not _owner_is_dead(folder):
         if time.monotonic() >= deadline:
             return False
         time.sleep(0.02)
@@ -109,12 +109,11 @@ def remove_if_abandoned(folder: Path, patience: float = 0.0) -> bool:
 
 
 def _owner_is_dead(folder: Path) -> bool:
+    """Say whether the folder is one of ours, which has a lock file, and nobody holds the lock."""
     try:
         with _lock_path(folder).open("r+b") as file:
             return _try_lock(file)
-    except FileNotFoundError:
-        return True
-    except OSError:  # somebody else's folder
+    except OSError:  # a user's folder that happens to be named so, or somebody else's
         return False
 
 

@@ -79,6 +79,17 @@ def read_itk_file(path: Path, frame: int | None) -> Volume:
     return Volume(array, image_affine(image), notes=notes)
 
 
+def data_files(path: Path) -> list[Path]:
+    """Give the file that a detached header (``.nhdr``, ``.mhd``) names, if it is there."""
+    suffix = path.suffix.lower()
+    if suffix not in (".nhdr", ".mhd"):
+        return []
+    fields = _fields(path, "=" if suffix == ".mhd" else ":")
+    named = fields.get("elementdatafile", fields.get("data file", fields.get("datafile", "")))
+    data = path.parent / named
+    return [data] if named and data.is_file() else []
+
+
 def _is_list(reader: Any) -> bool:
     """Say whether the values per voxel are a list of volumes: how Slicer stores a sequence."""
     key = "NRRD_kinds[pixel]"
@@ -150,8 +161,10 @@ def _fields(path: Path, separator: str) -> dict[str, str]:
         start = file.read(_HEADER_BYTES)
     fields: dict[str, str] = {}
     for line in start.decode("latin-1").splitlines():
-        key, found, value = line.partition(separator)
-        if not line.strip() or (found and key.strip().lower() == "elementdatafile"):
+        key, _, value = line.partition(separator)
+        if not line.strip():
             break  # what follows are voxels
         fields.setdefault(key.strip().lower(), value.strip())
+        if "elementdatafile" in fields:
+            break
     return fields

@@ -100,6 +100,69 @@ def test_studies_are_never_mixed(
     assert sorted(len(case.read().array) for case in cases) == [10, 12, 24]
 
 
+def test_damaged_study_does_not_stop_the_others(
+    tmp_path: Path, tiny_ct: np.ndarray, write_dicom: Callable[..., Path]
+) -> None:
+    write_scan(tmp_path / "in" / "x.nii.gz", tiny_ct)
+    write_dicom(tmp_path / "in" / "good", tiny_ct, "1.2.3", "1.2.3.4")
+    write_dicom(tmp_path / "in" / "bad", tiny_ct, "1.2.9", "1.2.9.1")
+    for path in (tmp_path / "in" / "bad").iterdir():
+        path.write_bytes(path.read_bytes()[:-20])
+    cases = find_cases([tmp_path / "in"], tmp_path / "out")
+    assert names(cases) == ["x", "bad", "good"]
+    with pytest.raises(InputError, match="truncated, damaged"):
+        cases[1].read()
+    assert np.array_equal(cases[2].read().array, tiny_ct)
+
+
+def test_linked_folders_are_looked_into_and_circles_end(
+    tmp_path: Path, tiny_ct: np.ndarray
+) -> None:
+    write_scan(tmp_path / "archive" / "far.nii.gz", tiny_ct)
+    write_scan(tmp_path / "in" / "near.nii.gz", tiny_ct)
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "archive")
+    (tmp_path / "in" / "again").symlink_to(tmp_path / "archive")
+    (tmp_path / "archive" / "circle").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "nowhere.nii.gz").symlink_to(tmp_path / "missing")
+    (tmp_path / "in" / "itself.nii.gz").symlink_to(tmp_path / "in" / "itself.nii.gz")
+    cases = find_cases([tmp_path / "in"], tmp_path / "out")
+    assert sorted(names(cases)) == ["far", "itself", "near", "nowhere"]
+    for case in cases:
+        if case.name in ("itself", "nowhere"):
+            with pytest.raises(InputError, match="There is no file"):
+                case.read()
+
+
+def test_hidden_files_are_no_scans(
+    tmp_path: Path, tiny_ct: np.ndarray, write_dicom: Callable[..., Path]
+) -> None:
+    """Trash and the companions that macOS leaves on foreign disks."""
+    write_scan(tmp_path / "in" / "x.nii.gz", tiny_ct)
+    (tmp_path / "in" / "._x.nii.gz").write_bytes(b"Mac OS X")
+    write_dicom(tmp_path / "in" / ".Trash" / "s", tiny_ct, "1.2.3", "1.2.3.4")
+    assert names(find_cases([tmp_path / "in"], tmp_path / "out")) == ["x"]
+
+
+def test_looking_for_scans_is_told(tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / f"{number}").write_bytes(b"nothing")
+    counts: list[int] = []
+    find_cases([tmp_path], tmp_path / "out", counts.append)
+    assert counts == [1, 2, 3, 4, 5]
+
+
+def test_scan_in_a_data_file_of_its_own_is_told_from_another(
+    tmp_path: Path, tiny_ct: np.ndarray
+) -> None:
+    """The headers are equal; only the data files differ."""
+    prints = set()
+    for number, suffix in enumerate(("nhdr", "nhdr", "mhd", "mhd")):
+        array = tiny_ct + np.int16(number)
+        path = write_scan(tmp_path / str(number) / f"a.{suffix}", array)
+        prints.add(Case("a", path).fingerprint())
+    assert len(prints) == 4
+
+
 def test_fingerprint_follows_the_content(tmp_path: Path, tiny_ct: np.ndarray) -> None:
     a = write_scan(tmp_path / "a.nii.gz", tiny_ct)
     other = tiny_ct.copy()

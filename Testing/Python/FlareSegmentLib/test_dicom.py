@@ -147,6 +147,23 @@ def test_largest_axial_ct_is_taken_and_the_others_named(study: Path) -> None:
         assert other in note
 
 
+def test_a_map_computed_from_the_scan_is_not_taken_for_it(tmp_path: Path) -> None:
+    """An iodine map or a projection has the modality CT too, and often more images."""
+    derived = {"0008_0008": "DERIVED\\SECONDARY\\AXIAL", "0020_000e": "1.2", "0020_0011": 2}
+    write_series(tmp_path / "scan", 10, **{"0020_000e": "1.1", "0020_0011": 1})
+    write_series(tmp_path / "map", 13, **derived)
+    assert read_volume(tmp_path).array.shape[0] == 10
+    assert read_volume(tmp_path, series="2").array.shape[0] == 13
+
+
+def test_a_reconstruction_is_taken_before_a_few_images_of_the_scanner(tmp_path: Path) -> None:
+    """Bolus tracking is original and primary; the volume was computed from thinner slices."""
+    derived = {"0008_0008": "DERIVED\\SECONDARY\\AXIAL", "0020_000e": "1.2", "0020_0011": 2}
+    write_series(tmp_path / "tracking", 4, **{"0020_000e": "1.1", "0020_0011": 1})
+    write_series(tmp_path / "volume", 20, **derived)
+    assert read_volume(tmp_path).array.shape[0] == 20
+
+
 @pytest.mark.parametrize(
     ("wanted", "slices"), [("2", 9), ("1.2", 9), ("thor", 9), ("30", 11), ("4", 15)]
 )
@@ -286,6 +303,19 @@ def test_only_damaged_images_are_not_called_no_dicom(tmp_path: Path) -> None:
         path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(InputError, match="truncated, damaged"):
         read_volume(tmp_path)
+
+
+def test_series_that_is_damaged_as_a_whole_is_named(study: Path) -> None:
+    """The largest scan of the study: without a word another one would be taken for it."""
+    for path in (study / "3").iterdir():
+        path.write_bytes(path.read_bytes()[:-20])
+    volume = read_volume(study)
+    assert volume.array.shape[0] == 9
+    assert "damaged" in volume.notes[0]
+    damaged = [series for series in find_dicom_series(study) if series.broken]
+    assert [(series.uid, series.study, len(series.broken)) for series in damaged] == [
+        ("1.3", "1.2.3.1", 11)
+    ]
 
 
 def test_color_series_is_refused(tmp_path: Path) -> None:

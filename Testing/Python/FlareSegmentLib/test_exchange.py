@@ -45,8 +45,11 @@ def test_folder_without_a_held_lock_is_removed(tmp_path: Path) -> None:
 def test_nothing_else_is_removed(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "flaresegment-notes.txt").touch()
+    (tmp_path / "flaresegment-results").mkdir()
+    (tmp_path / "flaresegment-results" / "thesis.txt").touch()
     remove_leftovers(tmp_path)
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.iterdir())) == 3
+    assert (tmp_path / "flaresegment-results" / "thesis.txt").exists()
 
 
 def test_link_in_the_temporary_folder_is_not_followed(tmp_path: Path) -> None:
