@@ -21,6 +21,8 @@ from FlareSegmentLib.writing import replaced_file, write_label_map
 
 from .annotations import read_annotations
 from .settings import read_json, write_json
+from .staged_layers import StagedLayer, merged
+from .whole_files import made_folder
 
 SCAN = "scan.npy"
 _NIFTI_TYPES = {"i2": 4, "i4": 8, "f4": 16, "u2": 512}
@@ -57,14 +59,8 @@ def make_dataset(folder: Path) -> None:
         When the folder cannot be written.
     """
     names = {target.key: target.id for target in targets()}
-    try:
-        for name in ("imagesTr", "labelsTr"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"The dataset {folder} cannot be made ({error.strerror or error}). Choose a folder "
-            "that is writable."
-        ) from error
+    for name in ("imagesTr", "labelsTr"):
+        made_folder(folder / name)
     if not (folder / "dataset.json").exists():
         write_json(
             folder / "dataset.json",
@@ -152,32 +148,6 @@ def add_case(folder: Path, case: NewCase, volume: Volume, labels: np.ndarray) ->
     write_json(folder / "annotated.json", entries)
 
 
-@dataclass(frozen=True)
-class StagedLayer:
-    """A structure as it was drawn: the voxels of an image that have one value.
-
-    Attributes
-    ----------
-    file
-        The image (k, j, i), any integers, ``.npy``; "" for a structure without a voxel.
-    extent
-        First and last but one voxel of the image on the grid of the scan, along k, j, i.
-    value
-        The structure's value in it.
-    target
-        Target id.
-    affine
-        Voxel i, j, k of the image, counted as in `extent`, to RAS mm, where it is drawn on
-        another grid than the scan's; empty on the scan's.
-    """
-
-    file: str
-    extent: tuple[tuple[int, int], ...]
-    value: int
-    target: int
-    affine: tuple[tuple[float, ...], ...] = ()
-
-
 def staged_arguments(
     data: Path, case: NewCase, affine: np.ndarray, layers: Sequence[StagedLayer]
 ) -> dict[str, Any]:
@@ -207,31 +177,10 @@ def add_staged_case(folder: Path, wanted: dict[str, Any]) -> str:
     scan = np.load(folder / SCAN)
     layers = [StagedLayer(**layer) for layer in wanted["layers"]]
     volume = Volume(scan, np.array(wanted["affine"]))
-    add_case(Path(wanted["data"]), case, volume, _merged(folder, scan.shape, layers))
+    add_case(Path(wanted["data"]), case, volume, merged(folder, scan.shape, volume.affine, layers))
     for name in {SCAN, *(layer.file for layer in layers if layer.file)}:
         (folder / name).unlink(missing_ok=True)
     return f"Added {case.name}."
-
-
-def _merged(folder: Path, shape: tuple[int, ...], layers: Sequence[StagedLayer]) -> np.ndarray:
-    """Give one label map (k, j, i) uint8; tumor, which lies in organs, comes last."""
-    labels = np.zeros(shape, np.uint8)
-    for layer in sorted(layers, key=lambda layer: layer.target):
-        if not layer.file:
-            continue
-        image = np.load(folder / layer.file, mmap_mode="r")
-        # An image may reach beyond the scan: Slicer pads what is drawn at the border.
-        inside = [
-            (max(first, 0), min(end, size))
-            for (first, end), size in zip(layer.extent, shape, strict=True)
-        ]
-        part = tuple(
-            slice(first - begin, max(first, end) - begin)
-            for (first, end), (begin, _) in zip(inside, layer.extent, strict=True)
-        )
-        box = tuple(slice(first, max(first, end)) for first, end in inside)
-        labels[box][image[part] == layer.value] = layer.target
-    return labels
 
 
 def _entries(folder: Path) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from .displacement import deform
 from .label_values import IGNORE
 from .packing import PackedCase, read_case, read_index, write_case
 from .settings import read_json, settings_to_json, write_json
+from .whole_files import made_folder, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def add_anatomy_cases(
     """
     cases, spacing = read_index(folder)
     pairs = planned_pairs(folder, cases, spacing, shapes, settings)
-    output.mkdir(parents=True, exist_ok=True)
+    made_folder(output)
     made, rows = [], []
     for case, shape in pairs:
         name = f"{case.name}_as_{shape.name.split('.')[0]}"
@@ -84,7 +85,7 @@ def add_anatomy_cases(
         rows.append(AnatomyRow(case.name, shape.name.split(".")[0], reached))
         if "refused" not in reached:
             made.append(replace(case, name=name))
-    (output / TABLE).write_text(anatomy_csv(rows), encoding="utf-8")
+    write_text(output / TABLE, anatomy_csv(rows))
     logger.info(anatomy_summary(rows))
     return made
 

@@ -161,8 +161,8 @@ def _fit(options: argparse.Namespace) -> int:
     if options.initial:
         settings = replace(settings, initial=str(find_bundle(options.initial)))
     result = fit_run(options.run, options.packed, settings, options.minutes, options.device)
-    print(f"step {result['step']}{', finished' if result['finished'] else ''}")
-    return INTERRUPTED if result["stopped"] else 0
+    print(f"step {result.step}{', finished' if result.finished else ''}")
+    return INTERRUPTED if result.stopped else 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from FlareSegmentLib.errors import FlareError, OutputError
 from FlareSegmentLib.labels import targets
 
+from .whole_files import made_folder, write_text
+
 if TYPE_CHECKING:
     from .dataset_check import CaseSummary, DatasetReport
 
@@ -101,12 +103,7 @@ def write_overview(report: DatasetReport, folder: Path) -> Path:
 
     from .case_loading import load_case
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"The folder {folder} cannot be made ({error.strerror}). Choose another one."
-        ) from error
+    made_folder(folder)
     pictures = {}
     for case in (*report.dataset.cases, *report.dataset.validation):
         try:
@@ -124,7 +121,7 @@ def write_overview(report: DatasetReport, folder: Path) -> Path:
             continue
         pictures[case.name] = f"{case.name}.png"
     path = folder / "index.html"
-    path.write_text(overview_html(report, pictures), encoding="utf-8")
+    write_text(path, overview_html(report, pictures))
     return path
 
 

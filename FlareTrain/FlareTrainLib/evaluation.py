@@ -18,6 +18,7 @@ from .activity import tell
 from .dataset import DatasetCase
 from .file_links import link
 from .label_maps import target_ids
+from .whole_files import made_folder, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ def predict_cases(
     from FlareSegmentLib.segmenter import Segmenter
 
     segmenter = Segmenter(ModelBundle.load(bundle), device)
-    output.mkdir(parents=True, exist_ok=True)
+    made_folder(output)
     paths = []
     for number, (name, scan) in enumerate(cases.items(), start=1):
         tell("scoring", number, len(cases))
@@ -77,7 +78,7 @@ def evaluate_bundle(
         )
     predictions, references = output / "predictions", output / "references"
     for folder in (predictions, references):
-        folder.mkdir(parents=True, exist_ok=True)
+        made_folder(folder)
         _remove_all_but({case.name for case in judged}, folder)
     try:
         predict_cases(bundle, {c.name: c.scan for c in judged}, predictions, device)
@@ -87,8 +88,8 @@ def evaluate_bundle(
         result = evaluate_folders(predictions, references, annotated)
     except FlareError as error:
         raise type(error)(f"Evaluation of {bundle}: {error}") from error
-    (output / "evaluation.csv").write_text(result.as_csv(), encoding="utf-8")
-    (output / "evaluation.json").write_text(result.as_json(), encoding="utf-8")
+    write_text(output / "evaluation.csv", result.as_csv())
+    write_text(output / "evaluation.json", result.as_json())
     return result
 
 

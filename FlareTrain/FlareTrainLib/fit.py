@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -28,9 +28,32 @@ from .sampling import CropSampler
 from .settings import settings_to_json
 from .trainer import Diverged, Trainer
 from .training_settings import TrainingSettings, completed, settings_of_run, write_settings
+from .whole_files import made_folder
 
 Validate = Callable[[Mapping[str, Tensor]], dict[str, float]]
 """Gives the DSC per target key of averaged weights."""
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """Where a training is.
+
+    Attributes
+    ----------
+    step
+        Steps done, in all calls together.
+    finished
+        Whether the schedule has ended.
+    stopped
+        Whether a signal ended this call.
+    seconds
+        Of training in this call, validation on the way included.
+    """
+
+    step: int
+    finished: bool
+    stopped: bool
+    seconds: float
 
 
 def fit(trainer: Trainer, minutes: float | None = None, validate: Validate | None = None) -> None:
@@ -45,8 +68,6 @@ def fit(trainer: Trainer, minutes: float | None = None, validate: Validate | Non
     start = last_save = time.monotonic()
     before, begun = trainer.seconds, trainer.step
     tell_training(trainer.run, minutes)
-    if processes.first:
-        trainer.run.mkdir(parents=True, exist_ok=True)
     trainer.save()
     batches, reports = _batches(trainer), _reports(trainer)
     try:
@@ -139,7 +160,7 @@ def fit_run(
     minutes: float | None = None,
     device: str = "auto",
     validate: Validate | None = None,
-) -> dict[str, Any]:
+) -> FitResult:
     """Train a network on packed cases, or go on with it.
 
     Parameters
@@ -149,15 +170,11 @@ def fit_run(
     packed
         Folder of packed cases.
     minutes
-        Time budget of this call; None for the whole schedule.
+        Of training in this call, reading the cases not counted; None for the whole schedule.
     device
         "auto", "cpu" or "cuda".
     validate
         Called with the averaged weights, in the first process only.
-
-    Returns
-    -------
-    "step", "finished" (the schedule has ended) and "stopped" (a signal came).
 
     Raises
     ------
@@ -175,6 +192,8 @@ def fit_run(
         spacing = read_index(packed)[1]
         sampler = CropSampler.of(cases, spacing, settings, processes.device)
         trainer = Trainer(run, sampler, settings, processes)
+        if processes.first:
+            made_folder(run)
         if trainer.resume():
             trainer.log({"step": trainer.step, "event": "resumed"})
         else:
@@ -183,6 +202,8 @@ def fit_run(
                 trainer.start_with(initial_weights(settings, trainer.averaged, spacing))
             if processes.first:
                 write_settings(run, settings)
+        before = trainer.seconds
         if not trainer.finished:
             fit(trainer, minutes, validate)
-    return {"step": trainer.step, "finished": trainer.finished, "stopped": trainer.stopped}
+    seconds = trainer.seconds - before
+    return FitResult(trainer.step, trainer.finished, trainer.stopped, seconds)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
-from FlareSegmentLib.errors import InputError, OutputError
+from FlareSegmentLib.errors import InputError
 from FlareSegmentLib.model_choice import DESCRIPTION, user_models_folder
 
-from .pipeline import BUNDLE
+from .run_bundles import BUNDLE
 from .settings import read_json
+from .whole_files import copy_folder
 
 _FORBIDDEN = '/\\:*?"<>|'
 
@@ -56,7 +56,7 @@ def install(
         content["name"] = target.name
     if description:
         content.setdefault("facts", {})["description"] = description
-    copy_bundle(source, target, json.dumps(content, indent=1))
+    copy_folder(source, target, {DESCRIPTION: json.dumps(content, indent=1)})
     return target
 
 
@@ -77,38 +77,3 @@ def installed_at(run: Path, models: Path | None = None, name: str = "") -> Path:
 def model_name(run: Path) -> str:
     """Name that a run's model is installed as when nobody gave it another."""
     return f"{run.parent.parent.name} {run.name}"
-
-
-def copy_bundle(source: Path, target: Path, description: str = "") -> None:
-    """Copy a bundle beside its place, then rename: it is there whole, or as it was.
-
-    Parameters
-    ----------
-    description
-        Another text for ``model.json``.
-
-    Raises
-    ------
-    OutputError
-        When it cannot be written.
-    """
-    fresh = target.with_name(f".{target.name}.part")
-    old = target.with_name(f".{target.name}.old")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.copytree(source, fresh)
-        if description:
-            (fresh / DESCRIPTION).write_text(description, encoding="utf-8")
-        if target.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            target.rename(old)
-        fresh.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        if old.exists() and not target.exists():
-            old.rename(target)
-        raise OutputError(
-            f"The model cannot be copied to {target} ({error.strerror or error}). Choose a place "
-            "that is writable and has free space."
-        ) from error

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from FlareSegmentLib.checking import check_ct
+from FlareSegmentLib.errors import FlareError
 from FlareSegmentLib.labels import target_by_key
 from FlareSegmentLib.localiser import TUBES
 
@@ -21,6 +23,7 @@ from .label_values import IGNORE
 from .packing import PackedCase, pack_case, read_index, write_index
 from .refinement import LABELS, RefinedCase, read_refined_labels
 from .settings import read_json, settings_to_json, write_json
+from .whole_files import made_folder
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +42,7 @@ def pack_refined(
     InputError
         When a scan cannot be read or does not fit its labels.
     """
-    output.mkdir(parents=True, exist_ok=True)
+    made_folder(output)
     scans = {case.name: case for case in dataset.cases}
     entries = []
     for number, case in enumerate(refined, start=1):
@@ -132,9 +135,13 @@ def _pack(
 ) -> list[float]:
     """Pack one case; its own spacing when the size is fixed, else an empty list."""
     # The refined labels were written in canonical axes on the scan's canonical grid.
-    scan = load_case(dataset, replace(scan_case, labels=None))
-    labels = read_refined_labels(labels_file, scan.volume)
-    image, spacing = scan.volume.array, scan.volume.spacing
+    volume = load_case(dataset, replace(scan_case, labels=None)).volume
+    labels = read_refined_labels(labels_file, volume)
+    # What is put right before a scan is segmented is put right before one is learned from.
+    try:
+        image, spacing = check_ct(volume).array, volume.spacing
+    except FlareError as error:
+        raise type(error)(f"{error} Or take {case.name} out of the training cases.") from error
     if settings.crop_margin_mm:
         box = organ_box(labels, spacing, settings.crop_margin_mm)
         image, labels = image[box], labels[box]

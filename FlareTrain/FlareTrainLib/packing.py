@@ -19,6 +19,7 @@ import numpy as np
 from FlareSegmentLib.resampling import grid_size, resample_labels, resample_volume
 
 from .mapped_npz import write_npz
+from .whole_files import whole_file, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -83,19 +84,22 @@ def pack_case(
 
 
 def write_case(folder: Path, name: str, image: np.ndarray, labels: np.ndarray) -> None:
-    """Write a case that is on the working grid: int16 HU and uint8 labels, (k, j, i)."""
-    temporary = folder / f".{name}.part.npz"
-    # Not compressed, so that a training can map it instead of holding it in memory.
-    write_npz(temporary, {"image": image, "labels": labels})
-    temporary.replace(folder / f"{name}.npz")
+    """Write a case that is on the working grid: int16 HU and uint8 labels, (k, j, i).
+
+    Raises
+    ------
+    OutputError
+        When it cannot be written; a case that was there before stays.
+    """
+    with whole_file(folder / f"{name}.npz") as part:
+        # Not compressed, so that a training can map it instead of holding it in memory.
+        write_npz(part, {"image": image, "labels": labels})
 
 
 def write_index(folder: Path, cases: Sequence[PackedCase], spacing: Sequence[float]) -> None:
     """Write `index.json` last, so that a folder with an index is a complete one."""
     content = {"spacing": list(spacing), "cases": [asdict(case) for case in cases]}
-    temporary = folder / ".index.json.part"
-    temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    temporary.replace(folder / "index.json")
+    write_text(folder / "index.json", json.dumps(content, indent=1))
 
 
 def read_index(folder: Path) -> tuple[list[PackedCase], tuple[float, ...]]:

@@ -10,39 +10,37 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import shutil
-import time
-from collections.abc import Callable, Mapping, Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from FlareSegmentLib.errors import Cancelled, InputError
-from FlareSegmentLib.labels import target_by_id
 
 from .activity import tell
 from .case_split import RunSplit, with_split
 from .dataset import Dataset, check_trainable, read_dataset
-from .evaluation import evaluate_bundle, mean_score
 from .initial_weights import started_from
 from .pseudo_labels import JobRunner, label_scans
-from .recipe import Inference, NetworkStage, Recipe, Teacher, read_recipe
+from .recipe import NetworkStage, Recipe, Teacher, read_recipe
 from .refinement import RefinedCase, refine_dataset
+from .run_bundles import BUNDLE, RunBundles
 from .settings import read_json, settings_from_json, settings_to_json, write_json
+from .teacher_cases import teacher_cases, without_fold
+from .validation_check import check_validation
+from .whole_files import made_folder
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from .export import TrainedNetwork
-
-    Validation = Callable[[Mapping[str, Tensor]], dict[str, float]]
+    from .run_bundles import Validation
 
 logger = logging.getLogger(__name__)
 
 RECIPE = "recipe.json"
-BUNDLE = "bundle"
-SCORE = "score.json"
 FINISHED = "finished.json"
+DIGEST = "checksums"
+"""How packed data is told from other data."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,8 @@ class RunArguments:
     data, run
         Dataset folder and run folder.
     minutes
-        Time budget of this call for all trainings together; None trains every schedule to its end.
+        Minutes of training in this call, for all networks together; labeling, packing and the
+        scores at the end come on top. None trains every schedule to its end.
     steps
         Other length of every schedule, or None for the recipe's.
     device
@@ -101,6 +100,8 @@ def run_recipe(arguments: RunArguments) -> Path:
     check_trainable(dataset)
     for note in dataset.notes:
         logger.warning(note)
+    if arguments.validate:
+        check_validation(dataset, arguments.run)
     run = _Run(arguments, recipe, dataset)
     sources: dict[str, Path] = {}
     for teacher in recipe.teachers:
@@ -110,7 +111,7 @@ def run_recipe(arguments: RunArguments) -> Path:
     refined = refine_dataset(dataset, {**sources, **dataset.sources}, recipe.refine, refined_folder)
     localiser = None
     if recipe.localiser is not None:
-        localiser = run.train(
+        localiser, _ = run.train(
             arguments.run / "localiser", recipe.localiser, refined, refined_folder
         )
     return run.train_final(refined, refined_folder, localiser)
@@ -124,6 +125,9 @@ class _Run:
         self.recipe = recipe
         self.dataset = dataset
         self.folder = arguments.run
+        self.bundles = RunBundles(
+            arguments.run, recipe, dataset, arguments.device, arguments.validate
+        )
         shares = [t.network.share * t.folds for t in recipe.teachers] + [recipe.network.share]
         if recipe.localiser is not None:
             shares.append(recipe.localiser.share)
@@ -133,27 +137,19 @@ class _Run:
         """Train a teacher, or its folds, and label every scan; its sources by name."""
         home = self.folder / "teachers" / teacher.name
         refined = refine_dataset(self.dataset, sources, teacher.refine, home / "refined")
-        refined = _with_something_known(refined, teacher)
+        refined = teacher_cases(refined, teacher)
         scans = {case.name: case.scan for case in self.dataset.cases}
         made = {}
         for fold in range(teacher.folds):
             name = teacher.name if teacher.folds == 1 else f"{teacher.name}_{fold}"
-            learned = [
-                case
-                for n, case in enumerate(refined)
-                if teacher.folds == 1 or n % teacher.folds != fold
-            ]
-            if not learned:
-                raise InputError(
-                    f"Teacher '{teacher.name}' has {len(refined)} cases for {teacher.folds} "
-                    "folds. Give it more cases, or fewer folds."
-                )
+            learned = without_fold(refined, teacher, fold)
             bundle = home / name / BUNDLE
             # A teacher whose labels may be there already is not trained further.
             if not (bundle / "model.json").exists():
-                trained = self.train(home / name, teacher.network, learned, home / "refined")
-                self._export(bundle, name, trained, None)
+                trained, _ = self.train(home / name, teacher.network, learned, home / "refined")
+                self.bundles.export(bundle, name, trained)
             made[name] = self.folder / "pseudo" / name
+            logger.info("teacher %s labels %d scans", name, len(scans))
             label_scans(bundle, scans, made[name], self.arguments.device, self.arguments.runner)
         return made
 
@@ -165,8 +161,19 @@ class _Run:
         refined_folder: Path,
         minutes: float | None = None,
         validate: Validation | None = None,
-    ) -> TrainedNetwork:
+    ) -> tuple[TrainedNetwork, float]:
         """Pack the cases and train a network on them, unless that is finished.
+
+        Parameters
+        ----------
+        minutes
+            Of training, what comes before it not counted; None for the stage's share of the
+            run's.
+
+        Returns
+        -------
+        network, minutes
+            And the minutes that it was trained for.
 
         Raises
         ------
@@ -180,25 +187,30 @@ class _Run:
         trained = TrainedNetwork(folder / "fit", stage.grid, stage.patch)
         packed = folder / "packed"
         pack_refined(self.dataset, refined, refined_folder, packed, stage.grid)
-        digest = _digest(packed)
-        if not self._may_go_on(folder, digest):
-            return trained
+        if not _may_go_on(folder, packed):
+            return trained, 0.0
+        minutes = self._minutes(stage) if minutes is None else minutes
+        steps = stage.training.fit.steps
+        limit = "" if minutes is None else f", for at most {minutes:.1f} minutes"
+        logger.info("training %s: %d steps%s", folder.name, steps, limit)
         result = fit_run(
-            trained.run,
-            packed,
-            stage.training,
-            self._minutes(stage) if minutes is None else minutes,
-            self.arguments.device,
-            validate,
+            trained.run, packed, stage.training, minutes, self.arguments.device, validate
         )
-        if result["stopped"]:
+        if result.stopped:
             raise Cancelled(
-                f"The training was stopped at step {result['step']} and is saved; the same "
-                "command goes on from there."
+                f"The training was stopped at step {result.step} and is saved; the same command "
+                "goes on from there."
             )
-        if result["finished"]:
-            write_json(folder / FINISHED, {"step": result["step"]})
-        return trained
+        if result.finished:
+            write_json(folder / FINISHED, {"step": result.step})
+        else:
+            logger.info(
+                "the time for %s is over at step %d of %d; the same command goes on from there",
+                folder.name,
+                result.step,
+                steps,
+            )
+        return trained, result.seconds / 60
 
     def train_final(
         self,
@@ -206,170 +218,53 @@ class _Run:
         refined_folder: Path,
         localiser: TrainedNetwork | None,
     ) -> Path:
-        """Train the network in legs, export and validate after each, keep the best bundle."""
+        """Train the network in legs, export and validate after each; the best bundle's folder."""
         from .export import TrainedNetwork
 
         stage, folder = self.recipe.network, self.folder / "network"
-        total = self._minutes(stage)
         trained = TrainedNetwork(folder / "fit", stage.grid, stage.patch)
-        validate = self._validation(trained, localiser)
-        deadline = None if total is None else time.monotonic() + total * 60
-        leg = self.recipe.leg_minutes
+        validate = self.bundles.validation(trained, localiser)
+        left, leg = self._minutes(stage), self.recipe.leg_minutes
         while True:
-            left = None if deadline is None else max(0.0, (deadline - time.monotonic()) / 60)
             minutes = left
             if leg:
                 minutes = leg if left is None else min(leg, left)
-            self.train(folder, stage, refined, refined_folder, minutes, validate)
-            self._keep_better(trained, localiser, refined)
-            if (folder / FINISHED).exists() or not leg:
-                return self.folder / BUNDLE
-            if deadline is not None and time.monotonic() >= deadline:
-                return self.folder / BUNDLE
+            _, used = self.train(folder, stage, refined, refined_folder, minutes, validate)
+            best = self.bundles.keep_better(trained, localiser, refined)
+            if left is not None:
+                left -= used
+            if (folder / FINISHED).exists() or not leg or (left is not None and left <= 0):
+                return best
 
     def _minutes(self, stage: NetworkStage) -> float | None:
+        """Part of the run's minutes of training that a network gets."""
         if self.arguments.minutes is None:
             return None
         return self.arguments.minutes * stage.share / self._shares
 
-    def _may_go_on(self, folder: Path, digest: str) -> bool:
-        """Whether there is something to train; refuse a run whose data changed."""
-        begun, finished = folder / "data.json", folder / FINISHED
-        if begun.exists() and read_json(begun)["data"] != digest:
-            raise InputError(
-                f"The labels or scans changed since the training in {folder} began. Start a new "
-                f"run, or remove {folder} to train this network again."
-            )
-        write_json(begun, {"data": digest})
-        return not finished.exists()
 
-    def _validation(
-        self, trained: TrainedNetwork, localiser: TrainedNetwork | None
-    ) -> Validation | None:
-        """Give the function that scores weights while they are trained, or None."""
-        cases = self.dataset.validation
-        every = self.recipe.network.training.fit.validate_every
-        if not (cases and every and self.arguments.validate):
-            return None
-
-        def validate(weights: Mapping[str, Tensor]) -> dict[str, float]:
-            from .export import export_bundle
-
-            folder = self.folder / "validation"
-            inference = self.recipe.inference
-            export_bundle(
-                folder / BUNDLE,
-                self.recipe.name,
-                "0",
-                trained,
-                localiser,
-                weights=weights,
-                inference=inference,
-            )
-            means = self._evaluate(folder / BUNDLE, folder).target_means()
-            return {key: mean["dsc"] for key, mean in means.items()}
-
-        return validate
-
-    def _evaluate(self, bundle: Path, output: Path) -> Any:
-        return evaluate_bundle(
-            bundle,
-            self.dataset.validation,
-            output,
-            self.arguments.device,
-            self.dataset.values,
+def _may_go_on(folder: Path, packed: Path) -> bool:
+    """Whether there is something to train; refuse a run whose data changed."""
+    begun, finished, digest = folder / "data.json", folder / FINISHED, _digest(packed)
+    kept = read_json(begun) if begun.exists() else {}
+    # Earlier runs kept the sizes only, from which nothing can be told.
+    if kept.get("by") == DIGEST and kept["data"] != digest:
+        raise InputError(
+            f"The labels or scans changed since the training in {folder} began. Start a new "
+            f"run, or remove {folder} to train this network again."
         )
-
-    def _export(
-        self,
-        folder: Path,
-        name: str,
-        trained: TrainedNetwork,
-        localiser: TrainedNetwork | None,
-        facts: Mapping[str, Any] | None = None,
-        inference: Inference = Inference(),
-    ) -> None:
-        from .export import export_bundle
-
-        version = self.recipe.version
-        export_bundle(folder, name, version, trained, localiser, facts, inference=inference)
-
-    def _keep_better(
-        self,
-        trained: TrainedNetwork,
-        localiser: TrainedNetwork | None,
-        refined: Sequence[RefinedCase],
-    ) -> None:
-        """Export the newest weights, score them, and keep the bundle if it is the best so far."""
-        latest, best = self.folder / "latest", self.folder / BUNDLE
-        facts = {
-            "recipe": self.recipe.name,
-            "about": self.recipe.about,
-            "training_cases": len(refined),
-            "annotated_cases": sum(bool(case.annotated) for case in self.dataset.cases),
-        }
-        self._export(
-            latest / BUNDLE, self.recipe.name, trained, localiser, facts, self.recipe.inference
-        )
-        if _same_weights(latest / BUNDLE, best):
-            return
-        score: dict[str, Any] = {"score": None}
-        if self.dataset.validation and self.arguments.validate:
-            evaluation = self._evaluate(latest / BUNDLE, latest)
-            score = {"score": mean_score(evaluation), **evaluation.summary()}
-            facts["validation"] = evaluation.summary()
-            self._export(
-                latest / BUNDLE, self.recipe.name, trained, localiser, facts, self.recipe.inference
-            )
-            logger.info("validation: %s", score)
-        before = read_json(best / SCORE)["score"] if (best / SCORE).exists() else None
-        if before is not None and score["score"] is not None and score["score"] < before:
-            logger.info("the bundle of before (%.4f) stays the best", before)
-            return
-        _replace_folder(latest / BUNDLE, best, score)
-
-
-def _same_weights(one: Path, other: Path) -> bool:
-    """Whether two bundles hold the same networks."""
-    if not (other / "model.json").exists():
-        return False
-
-    def hashes(folder: Path) -> list[str | None]:
-        model = read_json(folder / "model.json")
-        return [(model[part] or {}).get("sha256") for part in ("network", "localiser")]
-
-    return hashes(one) == hashes(other)
-
-
-def _replace_folder(source: Path, target: Path, score: Mapping[str, Any]) -> None:
-    """Copy beside, then rename: a bundle is never half of one and half of another."""
-    fresh = target.with_name(f".{target.name}.part")
-    shutil.rmtree(fresh, ignore_errors=True)
-    shutil.copytree(source, fresh)
-    write_json(fresh / SCORE, score)
-    if target.exists():
-        shutil.rmtree(target)
-    fresh.rename(target)
+    write_json(begun, {"by": DIGEST, "data": digest})
+    return not finished.exists()
 
 
 def _digest(packed: Path) -> str:
-    """Tell packed data from other data: the index and the size of every file."""
+    """Tell packed data from other data: the index and the checksum of every array."""
     digest = hashlib.sha256((packed / "index.json").read_bytes())
-    for path in sorted(packed.glob("*.npz")):
-        digest.update(f"{path.name} {path.stat().st_size}\n".encode())
+    for path in sorted(packed.glob("[!.]*.npz")):
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                digest.update(f"{path.name} {member.filename} {member.CRC:08x}\n".encode())
     return digest.hexdigest()
-
-
-def _with_something_known(refined: list[RefinedCase], teacher: Teacher) -> list[RefinedCase]:
-    wanted = set(teacher.network.training.targets)
-    learned = [case for case in refined if wanted & {*case.annotated, *case.pseudo}]
-    if not learned:
-        keys = ", ".join(target_by_id(label).key for label in sorted(wanted))
-        raise InputError(
-            f"Teacher '{teacher.name}' has nothing to learn from: no case is annotated for {keys}. "
-            "Annotate some, or take the teacher out of the recipe."
-        )
-    return learned
 
 
 def _recipe_of_run(arguments: RunArguments) -> Recipe:
@@ -388,6 +283,6 @@ def _recipe_of_run(arguments: RunArguments) -> Recipe:
                 f"(see {kept}). Choose another --run, or give {kept} as the recipe to go on."
             )
         return begun
-    arguments.run.mkdir(parents=True, exist_ok=True)
+    made_folder(arguments.run)
     write_json(kept, settings_to_json(recipe))
     return recipe

@@ -14,6 +14,7 @@ from FlareSegmentLib.writing import write_label_map
 
 from .add_case import NewCase, add_case, make_dataset
 from .case_split import move_case
+from .whole_files import made_folder
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +58,7 @@ def make_practice_dataset(folder: Path) -> str:
         add_case(folder, NewCase(name, annotated), scan, truth)
         if name in _SHIFT:
             wrong = np.roll(truth, _SHIFT[name], axis=2).astype(np.uint8)
-            path = folder / "pseudo" / SOURCE / f"{name}.nii.gz"
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path = made_folder(folder / "pseudo" / SOURCE) / f"{name}.nii.gz"
             write_label_map(path, wrong, scan.affine, targets())
         if name in _JUDGES:
             move_case(folder, name, "validation")

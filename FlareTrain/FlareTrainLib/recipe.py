@@ -58,11 +58,15 @@ class Teacher:
         k sources (P5: 5).
     refine
         The labels it is trained on.
+    needs
+        Which cases it learns from: those where "some targets" of its own are known, or "all
+        targets" (P5's organ teacher); where no case has all, those that have some.
     """
 
     name: str
     network: NetworkStage = field(default_factory=NetworkStage)
     folds: int = 1
+    needs: Literal["some targets", "all targets"] = "some targets"
     refine: RefineSettings = field(default_factory=RefineSettings)
 
 

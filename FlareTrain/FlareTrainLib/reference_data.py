@@ -16,6 +16,7 @@ from .dataset import Dataset, DatasetCase, label_files
 from .file_links import link
 from .label_values import TUMOR
 from .settings import write_json
+from .whole_files import made_folder
 
 TUMOR_UNKNOWN = (
     "crlm_1004",
@@ -102,7 +103,7 @@ def write_raw_layout(dataset: Dataset, folder: Path) -> None:
     annotations = {}
     for part, cases in (("Tr", dataset.cases), ("Ts", dataset.validation)):
         for name in ("images", "labels"):
-            (folder / f"{name}{part}").mkdir(parents=True, exist_ok=True)
+            made_folder(folder / f"{name}{part}")
         for case in cases:
             link(case.scan, folder / f"images{part}" / f"{case.name}_0000{_ending(case.scan)}")
             if case.labels is not None:
@@ -112,7 +113,7 @@ def write_raw_layout(dataset: Dataset, folder: Path) -> None:
                 "absent": list(case.absent),
             }
     for source, path in dataset.sources.items():
-        (folder / "pseudo" / source).mkdir(parents=True)
+        made_folder(folder / "pseudo" / source)
         for name, file in label_files(path).items():
             link(file, folder / "pseudo" / source / f"{name}{_ending(file)}")
     keys = {target.id: target.key for target in targets()}

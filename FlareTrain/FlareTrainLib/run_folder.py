@@ -154,6 +154,26 @@ def run_arguments(settings: RunSettings) -> dict[str, Any]:
     }
 
 
+def follow_dataset(run: Path) -> None:
+    """Let a run know where its dataset is now, when it was moved with its runs in it.
+
+    Raises
+    ------
+    InputError
+        When the run's request cannot be read.
+    OutputError
+        When it cannot be written.
+    """
+    kind, wanted = task_folder.read_request(run)
+    data = run.resolve().parent.parent
+    if run.resolve().parent.name != RUNS or wanted.get("data") == str(data):
+        return
+    wanted["data"] = str(data)
+    if (run / CHOSEN).is_file():
+        wanted["recipe"] = str((run / CHOSEN).resolve())
+    task_folder.write_request(run, kind, wanted)
+
+
 def recipe_file(name_or_path: str) -> str:
     """Give what names the recipe from any folder: a shipped one's name, or a whole path."""
     path = Path(name_or_path)

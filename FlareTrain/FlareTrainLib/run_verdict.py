@@ -9,7 +9,7 @@ from typing import Any, Literal
 from FlareSegmentLib.errors import FlareError
 
 from .evaluation import score_of_summary
-from .pipeline import BUNDLE, SCORE
+from .run_bundles import BUNDLE, SCORE
 from .settings import read_json
 from .training_task import BUNDLED
 

@@ -29,6 +29,7 @@ from .settings import read_json, settings_to_json, write_json
 from .study_budget import seconds_per_step, steps_for, with_budget
 from .study_data import study_data
 from .study_settings import StudySettings, Variant, stages_of
+from .whole_files import made_folder
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ def _claim(settings: StudySettings, folder: Path) -> None:
             f"{folder} holds another study, or this one with other settings (see {path}). Choose "
             "another folder: results of different budgets do not belong in one table."
         )
-    (folder / RESULTS).mkdir(parents=True, exist_ok=True)
+    made_folder(folder / RESULTS)
     write_json(path, content)
 
 
@@ -214,7 +215,7 @@ class _Study:
                 name: seconds_per_step(self._packed(recipe, name), stage.training, self.device)
                 for name, stage in stages_of(recipe).items()
             }
-            path.parent.mkdir(parents=True, exist_ok=True)
+            made_folder(path.parent)
             write_json(path, costs)
         return steps_for(recipe, read_json(path), self.settings.seconds)
 
@@ -270,7 +271,7 @@ def _link_folder(source: Path, target: Path) -> None:
     """Link a folder; where the system has no links the run makes its own."""
     if target.exists():
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
+    made_folder(target.parent)
     try:
         os.symlink(source.resolve(), target, target_is_directory=True)
     except OSError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,6 +23,7 @@ from .dataset import Dataset, DatasetCase, label_files, read_dataset
 from .file_links import link
 from .settings import read_json, write_json
 from .study_settings import StudySettings
+from .whole_files import made_folder
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def study_data(data: Path, folder: Path, settings: StudySettings) -> Dataset:
     if not (folder / DONE).exists() or read_json(folder / DONE) != made_from:
         dataset = read_dataset(data)
         for part in ("imagesTr", "labelsTr", "imagesTs", "labelsTs"):
-            (folder / part).mkdir(parents=True, exist_ok=True)
+            made_folder(folder / part)
         annotated: dict[str, Mapping[str, object]] = {}
         for case in dataset.cases:
             _write_case(dataset, case, folder, settings.reduce_mm)
@@ -61,7 +61,7 @@ def study_data(data: Path, folder: Path, settings: StudySettings) -> Dataset:
             annotated[name] = {"annotated": [target.id for target in targets()]}
         names = {"background": 0, **{target.key: target.id for target in targets()}}
         write_json(folder / "dataset.json", {"labels": names, "file_ending": ".nii.gz"})
-        (folder / "annotated.json").write_text(json.dumps(annotated, indent=1), encoding="utf-8")
+        write_json(folder / "annotated.json", annotated)
         write_json(folder / DONE, made_from)
     return read_dataset(folder)
 
@@ -88,8 +88,7 @@ def _write_case(dataset: Dataset, case: DatasetCase, folder: Path, least_mm: flo
         array, affine = read_label_map(path)
         drawn, _ = canonical_volume(Volume(array, affine, case.name))
         labels = resample_labels(np.ascontiguousarray(drawn.array).astype(np.uint8), size)
-        place = folder / "pseudo" / name
-        place.mkdir(parents=True, exist_ok=True)
+        place = made_folder(folder / "pseudo" / name)
         write_label_map(place / f"{case.name}.nii.gz", labels, volume.affine, targets())
     logger.info("study data: %s, %s voxels", case.name, size)
 

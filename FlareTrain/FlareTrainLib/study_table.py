@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from FlareSegmentLib.errors import OutputError
 from FlareSegmentLib.labels import targets
 
 from .settings import read_json
 from .study import RESULTS, planned_runs
 from .study_settings import StudySettings, Variant
+from .whole_files import write_text
 
 Results = Mapping[str, Sequence[Mapping[str, Any]]]
 """Finished results by the name of the variant, in the order of seeds."""
@@ -42,15 +42,7 @@ def write_tables(settings: StudySettings, folder: Path, page: Path) -> None:
         text = before + block + rest.partition(end)[2]
     else:
         text = f"{text.rstrip()}\n\n{block}\n"
-    try:
-        part = page.with_name(f".{page.name}.part")
-        part.write_text(text, encoding="utf-8")
-        part.replace(page)
-    except OSError as error:
-        raise OutputError(
-            f"The tables cannot be written to {page} ({error.strerror or error}). Choose a place "
-            "that is writable."
-        ) from error
+    write_text(page, text)
 
 
 def tables(settings: StudySettings, folder: Path) -> str:

@@ -23,6 +23,7 @@ from FlareSegmentLib.errors import InputError, OutputError
 
 from .process_identity import is_alive, start_mark
 from .settings import read_json, write_json
+from .whole_files import made_folder
 
 REQUEST = "request.json"
 PROCESS = "process.json"
@@ -68,14 +69,7 @@ def write_request(folder: Path, kind: str, arguments: Mapping[str, Any]) -> None
     OutputError
         When the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"The folder {folder} cannot be made ({error.strerror or error}). Choose a place that "
-            "is writable."
-        ) from error
-    write_json(folder / REQUEST, {"task": kind, "arguments": dict(arguments)})
+    write_json(made_folder(folder) / REQUEST, {"task": kind, "arguments": dict(arguments)})
 
 
 def read_request(folder: Path) -> tuple[str, dict[str, Any]]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from FlareSegmentLib.errors import OutputError
 
+from .whole_files import whole_file
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -120,7 +122,13 @@ def curves(entries: Sequence[dict[str, Any]]) -> dict[str, list[tuple[int, float
 
 
 def draw_curves(run: Path) -> Path | None:
-    """Draw the curves of the log into the run's `curves.png`; None while there is nothing."""
+    """Draw the curves of the log into the run's `curves.png`; None while there is nothing.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be written.
+    """
     from PIL import Image, ImageDraw
 
     found = curves(read(run))
@@ -154,7 +162,7 @@ def draw_curves(run: Path) -> Path | None:
         for x, y in line[-1:]:
             pen.ellipse((x - 3, y - 3, x + 3, y + 3), fill=color)
         pen.text((right - 150, top + 6 + 14 * number), name, fill=color)
-    temporary, path = run / ".curves.part.png", run / "curves.png"
-    picture.save(temporary)
-    temporary.replace(path)
+    path = run / "curves.png"
+    with whole_file(path) as part:
+        picture.save(part)
     return path

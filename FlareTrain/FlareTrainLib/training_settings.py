@@ -10,6 +10,7 @@ from FlareSegmentLib.errors import InputError
 
 from .settings import Part, read_json, settings_from_json, settings_to_json, write_json
 from .text_embeddings import SHIPPED, load_text_embeddings
+from .whole_files import made_folder
 
 SIGMOID_LOSSES = ("selected_partial", "masked_bce_dice", "bce_dice")
 """Losses of `losses.LOSSES` with a sigmoid per target; the others have one softmax."""
@@ -309,8 +310,7 @@ def completed(settings: TrainingSettings) -> TrainingSettings:
 
 def write_settings(run: Path, settings: TrainingSettings) -> None:
     """Keep the run's settings next to its results."""
-    run.mkdir(parents=True, exist_ok=True)
-    write_json(run / "run.json", settings_to_json(settings))
+    write_json(made_folder(run) / "run.json", settings_to_json(settings))
 
 
 def settings_of_run(run: Path) -> TrainingSettings:

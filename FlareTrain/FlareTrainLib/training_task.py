@@ -11,7 +11,8 @@ from FlareSegmentLib.errors import FlareError
 from .activity import told_in
 from .case_split import SPLIT, read_split, split_of, with_split, write_split
 from .dataset import read_dataset
-from .pipeline import BUNDLE, RECIPE, RunArguments, run_recipe
+from .pipeline import RECIPE, RunArguments, run_recipe
+from .run_bundles import BUNDLE
 
 logger = logging.getLogger(__name__)
 

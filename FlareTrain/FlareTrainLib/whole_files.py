@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -61,3 +62,39 @@ def write_text(path: Path, text: str) -> None:
     """
     with whole_file(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def copy_folder(source: Path, target: Path, texts: Mapping[str, str] | None = None) -> None:
+    """Copy a folder beside its place, then rename: `target` is the new one whole, or as it was.
+
+    Parameters
+    ----------
+    texts
+        Text files that are written into the copy, by name.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be written.
+    """
+    fresh = target.with_name(f".{target.name}.part")
+    old = target.with_name(f".{target.name}.old")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.copytree(source, fresh)
+        for name, text in (texts or {}).items():
+            (fresh / name).write_text(text, encoding="utf-8")
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            target.rename(old)
+        fresh.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        if old.exists() and not target.exists():
+            old.rename(target)
+        raise OutputError(
+            f"{source} cannot be copied to {target} ({error.strerror or error}). Choose a place "
+            "that is writable and has free space."
+        ) from error

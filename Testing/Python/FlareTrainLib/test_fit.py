@@ -98,7 +98,7 @@ def test_resume_is_exact_to_the_bit(
     trainer.save()
     torch.manual_seed(99)
     result = fit_run(tmp_path, packed_patients, settings, device="cpu")
-    assert result["finished"]
+    assert result.finished
     assert same(state_of(tmp_path), state_of(whole))
 
 
@@ -203,9 +203,10 @@ def test_time_budget_ends_early_and_the_same_command_goes_on(
     whole: Path, packed_patients: Path, tmp_path: Path
 ) -> None:
     result = fit_run(tmp_path, packed_patients, tiny(), minutes=0, device="cpu")
-    assert result == {"step": 1, "finished": False, "stopped": False}
+    assert (result.step, result.finished, result.stopped) == (1, False, False)
+    assert result.seconds > 0
     result = fit_run(tmp_path, packed_patients, tiny(), device="cpu")
-    assert result["finished"]
+    assert result.finished
     assert same(state_of(tmp_path), state_of(whole))
     events = [e for e in training_log.read(tmp_path) if e.get("event") == "resumed"]
     assert [e["step"] for e in events] == [1]
@@ -353,7 +354,7 @@ def test_a_begun_run_refuses_other_settings(whole: Path, packed_patients: Path) 
         fit_run(whole, packed_patients, tiny(seed=2), device="cpu")
     tuples = {key: tuple(v) if isinstance(v, list) else v for key, v in UNET.arguments.items()}
     same_settings = replace(tiny(), network=Part(UNET.name, tuples))
-    assert fit_run(whole, packed_patients, same_settings, device="cpu")["finished"]
+    assert fit_run(whole, packed_patients, same_settings, device="cpu").finished
 
 
 def test_a_model_of_some_targets_has_channels_for_these_only(

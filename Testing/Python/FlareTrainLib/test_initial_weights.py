@@ -85,7 +85,7 @@ def test_a_resumed_run_needs_no_bundle_any_more(
     settings = replace(settings, fit=replace(settings.fit, steps=2))
     fit_run(tmp_path / "run", packed_patients, settings, minutes=0.0, device="cpu")
     shutil.rmtree(copy)
-    assert fit_run(tmp_path / "run", packed_patients, settings, device="cpu")["step"] == 2
+    assert fit_run(tmp_path / "run", packed_patients, settings, device="cpu").step == 2
 
 
 def test_what_does_not_fit_is_refused(bundle: Path, packed_patients: Path, tmp_path: Path) -> None:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import csv
 import json
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
+import torch
 
 from FlareSegmentLib.bundle import ModelBundle
 from FlareSegmentLib.errors import InputError
+from FlareSegmentLib.labels import targets
 from FlareSegmentLib.reading import read_label_map, read_volume
 from FlareSegmentLib.segmenter import Segmenter
+from FlareSegmentLib.writing import write_label_map
+from FlareTrainLib import pack_dataset
 from FlareTrainLib.cli import main
 from FlareTrainLib.pipeline import RunArguments, run_recipe
 from FlareTrainLib.recipe import read_recipe, recipe_names
@@ -53,6 +60,14 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
+def alone(recipe: Path) -> dict[str, Any]:
+    """Leave the recipe its network only; its content."""
+    content: dict[str, Any] = json.loads(recipe.read_text())
+    content |= {"teachers": [], "localiser": None, "refine": {"sources": ["a"]}}
+    recipe.write_text(json.dumps(content))
+    return content
+
+
 def test_run_does_every_step_and_again_does_nothing(
     raw_dataset: Path, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,11 +105,7 @@ def test_run_does_every_step_and_again_does_nothing(
 
 
 def test_run_goes_on_where_it_was_stopped(raw_dataset: Path, recipe: Path, tmp_path: Path) -> None:
-    content = json.loads(recipe.read_text())
-    content["teachers"] = []
-    content["localiser"] = None
-    content["refine"] = {"sources": ["a"]}
-    recipe.write_text(json.dumps(content))
+    alone(recipe)
     run = tmp_path / "run"
     # No time at all: one step is done, then the budget is over.
     arguments = RunArguments(str(recipe), raw_dataset, run, minutes=0.0, device="cpu")
@@ -122,9 +133,7 @@ def test_a_begun_run_refuses_another_recipe(
 def test_a_training_is_not_continued_on_other_data(
     raw_dataset: Path, recipe: Path, tmp_path: Path
 ) -> None:
-    content = json.loads(recipe.read_text())
-    content |= {"teachers": [], "localiser": None, "refine": {"sources": ["a"]}}
-    recipe.write_text(json.dumps(content))
+    alone(recipe)
     run = tmp_path / "run"
     arguments = RunArguments(
         str(recipe), raw_dataset, run, minutes=0.0, device="cpu", validate=False
@@ -132,6 +141,81 @@ def test_a_training_is_not_continued_on_other_data(
     run_recipe(arguments)
     (raw_dataset / "imagesTr" / "case_3_0000.nii.gz").unlink()
     with pytest.raises(InputError, match="changed since the training"):
+        run_recipe(arguments)
+
+
+def test_labels_that_changed_are_found_out_whatever_their_size(
+    raw_dataset: Path, recipe: Path, tmp_path: Path
+) -> None:
+    alone(recipe)
+    arguments = RunArguments(
+        str(recipe), raw_dataset, tmp_path / "run", minutes=0.0, device="cpu", validate=False
+    )
+    run_recipe(arguments)
+    path = raw_dataset / "labelsTr" / "case_2.nii.gz"
+    labels, affine = read_label_map(path)
+    labels = np.where(labels == 3, 0, labels).astype(np.uint8)
+    write_label_map(path, labels, affine, targets())
+    with pytest.raises(InputError, match="changed since the training"):
+        run_recipe(arguments)
+
+
+def test_the_time_limit_is_time_of_training_alone(
+    raw_dataset: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packing before every leg that takes longer than the limit leaves the training its time."""
+    content = alone(recipe)
+    limit = 0.3
+    content["leg_minutes"] = limit / 60 / 4
+    content["network"]["training"]["fit"]["steps"] = 100_000
+    recipe.write_text(json.dumps(content))
+    packs = pack_dataset.pack_refined
+
+    def slowly(*arguments: Any) -> None:
+        threading.Event().wait(limit)
+        packs(*arguments)
+
+    monkeypatch.setattr(pack_dataset, "pack_refined", slowly)
+    run = tmp_path / "run"
+    arguments = RunArguments(str(recipe), raw_dataset, run, limit / 60, device="cpu")
+    run_recipe(replace(arguments, validate=False))
+    checkpoint = torch.load(run / "network" / "fit" / "checkpoint.pt", weights_only=True)
+    assert checkpoint["seconds"] >= limit
+
+
+@pytest.mark.parametrize("what", ["grid", "value"])
+def test_unusable_validation_cases_are_told_before_the_training(
+    raw_dataset: Path, recipe: Path, tmp_path: Path, what: str
+) -> None:
+    alone(recipe)
+    path = raw_dataset / "labelsTs" / "held_out.nii.gz"
+    labels, affine = read_label_map(path)
+    if what == "grid":
+        write_label_map(path, labels[1:].astype(np.uint8), affine, targets())
+    else:
+        (raw_dataset / "dataset.json").write_text('{"labels": {"background": 0, "liver": 1}}')
+        for name in ("case_0", "case_1", "case_2"):
+            (raw_dataset / "labelsTr" / f"{name}.nii.gz").unlink()
+        (raw_dataset / "annotated.json").write_text('{"held_out": {"annotated": [1]}}')
+    run = tmp_path / "run"
+    with pytest.raises(InputError, match="cannot be judged by the validation case held_out"):
+        run_recipe(RunArguments(str(recipe), raw_dataset, run, device="cpu"))
+    assert not (run / "network").exists()
+
+
+def test_a_scan_that_is_no_ct_is_not_trained_on(
+    raw_dataset: Path, recipe: Path, tmp_path: Path
+) -> None:
+    alone(recipe)
+    path = raw_dataset / "imagesTr" / "case_3_0000.nii.gz"
+    image = sitk.ReadImage(str(path))
+    array = sitk.GetArrayFromImage(image).astype(np.float32)
+    array[3:5] = np.nan
+    broken = sitk.GetImageFromArray(array)
+    broken.CopyInformation(image)
+    sitk.WriteImage(broken, str(path))
+    arguments = RunArguments(str(recipe), raw_dataset, tmp_path / "run", device="cpu")
+    with pytest.raises(InputError, match=r"voxels without a number.*take case_3 out"):
         run_recipe(arguments)
 
 

@@ -206,16 +206,3 @@ def _made(folder: Path) -> Path:
 def _log(folder: Path, entry: dict[str, Any]) -> None:
     with (_made(folder) / "log.jsonl").open("a") as file:
         file.write(json.dumps(entry) + "\n")
-
-
-def test_a_time_limit_is_part_of_how_far_a_run_is(raw_dataset: Path, tmp_path: Path) -> None:
-    recipe = str(tiny_recipe(tmp_path, 3))
-    run = run_folder.create_run(RunSettings(raw_dataset, recipe, "cpu", minutes=10))
-    assert run_folder.budget_share(run) == 0
-    process = {"pid": 2**22 + 1, "mark": "gone", "host": task_folder.platform.node()}
-    write_json(run / "process.json", {**process, "started": time.time() - 300})
-    assert run_folder.budget_share(run) == pytest.approx(0.5, abs=0.05)
-    write_json(run / "process.json", {**process, "started": time.time() - 6000})
-    assert run_folder.budget_share(run) == 1
-    unlimited = run_folder.create_run(RunSettings(raw_dataset, recipe, "cpu"))
-    assert run_folder.budget_share(unlimited) == 0
