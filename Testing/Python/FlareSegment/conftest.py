@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "Testing"))
+sys.path.insert(0, str(Path(__file__).parent))  # segment_actions
 
 from SlicerHost.fixtures import slicer_host  # noqa: E402, F401  (a fixture)
 
@@ -60,3 +61,60 @@ def add_scan(slicer_host: Any):  # noqa: F811
         return volume
 
     return add
+
+
+@pytest.fixture
+def panel(module: Any, slicer_host: Any):  # noqa: F811
+    """The module's widget, entered in a main window."""
+    widget = module.enter()
+    slicer_host.process_events()
+    return widget
+
+
+@pytest.fixture
+def click(slicer_host: Any):  # noqa: F811
+    """Click a button from within the event loop, where Slicer's dialogs are at home."""
+    import qt
+
+    def click_button(button) -> None:
+        clicked: list[bool] = []
+
+        def press() -> None:
+            button.click()
+            clicked.append(True)
+
+        qt.QTimer.singleShot(0, press)
+        slicer_host.process_events(until=lambda: clicked, timeout=20)
+
+    return click_button
+
+
+@pytest.fixture
+def run(panel: Any, slicer_host: Any, click: Any):  # noqa: F811
+    """Click Segment and wait for the end of the run."""
+
+    def click_and_wait() -> None:
+        click(panel.ui.applyButton)
+        slicer_host.process_events(until=lambda: not panel.logic.busy, timeout=60)
+
+    return click_and_wait
+
+
+@pytest.fixture
+def browser(slicer_host: Any, add_scan: Any):  # noqa: F811
+    """A sequence of three frames whose liver wanders, and its browser."""
+    import slicer
+
+    sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "4D")
+    sequence.SetIndexName("time")
+    sequence.SetIndexUnit("s")
+    for number in range(3):
+        array = np.full((9, 9, 9), -900, np.int16)
+        array[2:5, 2:5, 1 + number : 4 + number] = 1001
+        frame = add_scan("scan", array)
+        sequence.SetDataNodeAtValue(frame, str(number))
+        slicer.mrmlScene.RemoveNode(frame)
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "browser")
+    node.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    slicer.modules.sequences.logic().UpdateAllProxyNodes()
+    return node

@@ -28,6 +28,7 @@ def packaging(slicer_host):
 def test_slicer_itself_does_not_import_it(slicer_host):
     """`import slicer` and then `slicer.packaging.pip_ensure` fails, as in Slicer 5.12."""
     import slicer
+
     from SlicerHost import namespace
 
     sys.modules.pop("slicer.packaging", None)
