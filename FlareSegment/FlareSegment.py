@@ -244,13 +244,9 @@ class FlareSegmentLogic(ScriptedLoadableModuleLogic, WorkerOwner):
     def _prepare(self, source, segmentation, options: JobOptions):
         if self.busy:
             raise WorkerError(_("A segmentation is running. Wait for its end or cancel it first."))
-        if not installation.torchIsInstalled():
-            raise WorkerError(
-                _(
-                    "PyTorch is not installed. Call FlareSegmentLogic.install(), or click Segment "
-                    "in the module, which offers to install it."
-                )
-            )
+        reason = installation.reasonNotToRun()
+        if reason:
+            raise WorkerError(reason)
         return prepareJob(source, segmentation, options)
 
     def _onRunEnded(self) -> None:

@@ -154,6 +154,14 @@ def main(arguments: list[str] | None = None) -> int:
         text = str(error) or "The memory of this computer was not enough for this scan."
         sys.stderr.write(f"{text}\n")
         return 1
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        sys.stderr.write(
+            "PyTorch is not installed. In Slicer, open the module FLARE Abdomen Segmentation and "
+            "click Segment, which offers to install it; elsewhere install the package torch.\n"
+        )
+        return 1
     return 0
 
 

@@ -16,12 +16,43 @@ from slicer.i18n import tr as _
 BUNDLED = ("numpy", "scipy", "SimpleITK")
 """Packages that Slicer brings along and that must stay as they are."""
 
+TORCH = ">=2.2"
+"""What is asked for. 2.2 is the last for Intel processors, which Slicer for Macs is made for."""
+
+_TORCH_WITH_NUMPY_2 = (2, 3)
+"""The first PyTorch that works with numpy 2."""
+
 _REQUIREMENTS = Path(__file__).resolve().parents[2] / "Resources" / "requirements.txt"
 
 
 def torchIsInstalled() -> bool:
     """Tell whether the worker will find torch; it is never imported into Slicer itself."""
     return importlib.util.find_spec("torch") is not None
+
+
+def reasonNotToRun() -> str:
+    """Say what the worker lacks and what to do, "" when nothing."""
+    if not torchIsInstalled():
+        return _(
+            "PyTorch is not installed. Call FlareSegmentLogic.install(), or click Segment in the "
+            "module, which offers to install it."
+        )
+    try:
+        torch, numpy = version("torch"), version("numpy")
+    except PackageNotFoundError:  # not installed by pip; it may work
+        return ""
+    if _numbers(torch) >= _TORCH_WITH_NUMPY_2 or _numbers(numpy) < (2,):
+        return ""
+    return _(
+        "PyTorch {torch} works with numpy 1 only, and numpy {numpy} is installed. Update the "
+        "extension PyTorch and click Install PyTorch in its module PyTorch Utils, or type "
+        "slicer.util.pip_install('numpy<2') in the Python console. Then restart Slicer."
+    ).format(torch=torch, numpy=numpy)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """Major and minor number of a version."""
+    return tuple(int(part) for part in text.split(".")[:2])
 
 
 def ensureInstalled() -> None:
@@ -55,12 +86,12 @@ def install(requirements: str | Path = _REQUIREMENTS) -> None:
         ) from error
     byHand = _(
         "Try again with the same button. Behind a proxy set HTTPS_PROXY before Slicer starts. By "
-        "hand: open the module PyTorch Util and click Install PyTorch."
+        "hand: open the module PyTorch Utils and click Install PyTorch."
     )
     with bundledVersions() as constraints:
         try:
             torch = PyTorchUtils.PyTorchUtilsLogic().installTorch(
-                askConfirmation=True, torchVersionRequirement=">=2.4"
+                askConfirmation=True, torchVersionRequirement=TORCH
             )
             _pipEnsure(str(requirements), constraints)
         except Exception as error:  # pip and its helpers raise whatever they like

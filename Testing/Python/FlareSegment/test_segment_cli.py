@@ -118,6 +118,21 @@ def test_module_prints_its_description_when_asked() -> None:
     assert run("--xml").stdout.strip() == XML.read_text(encoding="utf-8").strip()
 
 
+def test_missing_torch_is_a_sentence(scan: Path, tmp_path: Path) -> None:
+    """Nobody has installed it when the module is run before the panel was opened."""
+    code = (
+        "import runpy, sys; sys.modules['torch'] = None; sys.argv[:] = sys.argv[1:];"
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(SCRIPT), str(scan), str(tmp_path / "labels.nrrd")],
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("PyTorch is not installed.")
+
+
 # --- from a shell --------------------------------------------------------------------------------
 
 

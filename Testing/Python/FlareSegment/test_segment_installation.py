@@ -152,3 +152,38 @@ def test_console_is_told_how_to_install(without_torch, logic, add_scan) -> None:
         with pytest.raises(WorkerError, match=r"FlareSegmentLogic\.install\(\)"):
             begin(volume)
     assert logic.workerState is WorkerState.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("torch", "numpy", "works"),
+    [("2.2.2", "2.4.6", False), ("2.2.2", "1.26.4", True), ("2.13.0+cpu", "2.4.6", True)],
+)
+def test_numpy_2_needs_a_newer_torch(
+    monkeypatch, installation, logic, add_scan, torch, numpy, works
+) -> None:
+    """On Macs PyTorch 2.2 is the newest for Slicer, which brings numpy 2."""
+    versions = {"torch": torch, "numpy": numpy}
+    monkeypatch.setattr(installation, "version", versions.get)
+    volume = add_scan()
+    if works:
+        logic.process(volume)
+        return
+    with pytest.raises(WorkerError, match=r"numpy 1 only.*restart Slicer"):
+        logic.process(volume)
+
+
+def test_a_torch_that_macs_have_is_asked_for(installation, python, monkeypatch) -> None:
+    """2.2.2 was the last one for Intel processors, which Slicer for Macs is built for."""
+    from packaging.specifiers import SpecifierSet
+
+    asked: list[str] = []
+
+    def installTorch(self, askConfirmation, torchVersionRequirement):
+        asked.append(torchVersionRequirement)
+        return True
+
+    extension = types.ModuleType("PyTorchUtils")
+    extension.PyTorchUtilsLogic = type("There", (), {"installTorch": installTorch})
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", extension)
+    installation.install()
+    assert SpecifierSet(asked[0]).contains("2.2.2")
