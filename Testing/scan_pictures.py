@@ -11,16 +11,14 @@ with which weights it was made.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from picture_origin import sign
+from picture_stage import ROOT, shown_path, stage
 from results_page import weights_of
 
-ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "Resources/Models/flare-base"
 REAL = ROOT.parent / "shared/data/validation/totalseg_example_ct.nii.gz"
 
@@ -95,23 +93,10 @@ def main() -> int:
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "Screenshots")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    for path in (ROOT / "Testing", ROOT / "FlareSegment", ROOT / "FlareTrain"):
-        sys.path.insert(0, str(path))
-    with tempfile.TemporaryDirectory() as home:
-        os.environ.setdefault("HOME", home)
-        from SlicerHost import start
-
-        host = start()
-        try:
-            for path in draw(host, scan_for(arguments.scan), arguments.folder):
-                sign(path, weights_of(MODEL))
-                print(path)
-        finally:
-            host.load_module(
-                ROOT / "FlareSegment/FlareSegment.py"
-            ).python.FlareSegmentLogic.stopWorker()
-            host.finish_test()
+    with stage() as (host, _home):
+        for path in draw(host, scan_for(arguments.scan), arguments.folder):
+            sign(path, weights_of(MODEL))
+            print(shown_path(path))
     return 0
 
 

@@ -1,23 +1,23 @@
-"""Render the panel of FlareSegment in its main states to PNG files; FlareTrain's: `tutorial.py`.
+"""Render the panel of FlareSegment in its main states to PNG files.
 
 Usage: python Testing/screenshots.py [folder]
 
 The panel is the real one in the host of the tests; the engine is the one of the tests that does
 what a volume's name says, so that every state is reached in seconds on any computer. The numbers
-in the table are therefore those of a drawn block, not of a patient.
+in the table are therefore those of a drawn block, not of a patient. FlareTrain's panel:
+`train_screenshots.py` for its states, `tutorial.py` for the pictures of its tutorial.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from picture_stage import ROOT, save_picture, shown_path, stage
+
 SCRIPTED_WORKER = ROOT / "Testing/Python/FlareSegmentLib/scripted_worker.py"
 WIDTH, HEIGHT = 460, 900
 
@@ -61,13 +61,8 @@ class Studio:
 
     def picture(self, name: str) -> None:
         """Save the panel as it is now."""
-        widget = self.module.panel()
-        widget.resize(WIDTH, HEIGHT)
-        self._host.process_events()
         path = self._folder / f"{name}.png"
-        if not widget.grab().save(str(path)):
-            raise OSError(f"{path} could not be written.")
-        self.pictures.append(path)
+        self.pictures.append(save_picture(self._host, self.module, path, (WIDTH, HEIGHT)))
 
     def clear(self) -> None:
         """Begin the next state with an empty scene."""
@@ -151,24 +146,11 @@ def main() -> int:
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "Screenshots" / "panel")
     folder: Path = parser.parse_args().folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    for path in (ROOT / "Testing", ROOT / "FlareSegment", ROOT / "FlareTrain"):
-        sys.path.insert(0, str(path))
-    with tempfile.TemporaryDirectory() as home:
-        os.environ.setdefault("HOME", home)
-        from SlicerHost import start
-
-        host = start()
+    with stage() as (host, _home):
         studio = Studio(host, folder)
-        logic_class = studio.module.python.FlareSegmentLogic
-        try:
-            show_states(studio)
-        finally:
-            os.chdir(ROOT)
-            logic_class.stopWorker()
-            host.finish_test()
+        show_states(studio)
     for path in studio.pictures:
-        print(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+        print(shown_path(path))
     return 0
 
 

@@ -13,13 +13,13 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from picture_stage import ROOT, save_picture, stage
+
 WIDTH, HEIGHT = 500, 940
 CORRECTED, RUN, MINUTES = "patient_5", "first try", 3
 
@@ -71,12 +71,7 @@ class Tutorial:
             getattr(self.panel.ui, other).collapsed = other != section
         self.panel.refreshTasks()
         self._host.process_events(until=self.at_rest, timeout=60)
-        widget = self.module.panel()
-        widget.resize(WIDTH, HEIGHT)
-        self._host.process_events()
-        path = self._folder / f"{name}.png"
-        if not widget.grab().save(str(path)):
-            raise OSError(f"{path} could not be written.")
+        save_picture(self._host, self.module, self._folder / f"{name}.png", (WIDTH, HEIGHT))
 
 
 def check(widget: Any, keys: list[str]) -> None:
@@ -168,7 +163,7 @@ def refine(tutorial: Tutorial, data: Path, folder: Path) -> None:
     panel, ui = tutorial.panel, tutorial.panel.ui
     model = available_models()[0].folder
     check(ui.sourceList, [f"model:{model}", "source:other program"])
-    panel.training.chooseRecipe("tune")
+    panel.training.choices.chooseRecipe("tune")
     refinement = data / "refinement"
     tutorial.step("refine", panel.refinement.onRefine, lambda: tutorial.ended(refinement))
     ui.worklistTable.setCurrentCell(0, 0)
@@ -222,16 +217,7 @@ def main() -> int:
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "Screenshots" / "panel")
     folder: Path = parser.parse_args().folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    for path in (ROOT / "Testing", ROOT / "FlareSegment", ROOT / "FlareTrain"):
-        sys.path.insert(0, str(path))
-    with tempfile.TemporaryDirectory() as text:
-        home = Path(text)
-        os.environ["HOME"] = text
-        from SlicerHost import start
-
-        host = start()
-        segment = host.load_module(ROOT / "FlareSegment/FlareSegment.py")
+    with stage() as (host, home):
         tutorial = Tutorial(host, folder)
         data = home / "practice"
         data.mkdir()
@@ -241,10 +227,7 @@ def main() -> int:
             refine(tutorial, Path(data.name), folder)
             train(tutorial, host, Path(data.name))
         finally:
-            os.chdir(ROOT)
             tutorial.panel.cleanup()
-            segment.python.FlareSegmentLogic.stopWorker()
-            host.finish_test()
     total = round(sum(tutorial.seconds.values()))
     print(json.dumps({"seconds": tutorial.seconds, "total": total}, indent=1))
     return 0

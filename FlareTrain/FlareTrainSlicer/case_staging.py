@@ -17,7 +17,8 @@ from FlareSegmentLib.errors import InputError, OutputError
 from FlareSegmentLib.exchange import ArrayWriter
 from FlareSegmentSlicer.shared.target_tag import targetOf
 from FlareSegmentSlicer.shared.volume_nodes import ijkToRas
-from FlareTrainLib.add_case import SCAN, NewCase, StagedLayer, check_name, staged_arguments
+from FlareTrainLib.add_case import SCAN, NewCase, check_name, staged_arguments
+from FlareTrainLib.staged_layers import StagedLayer
 
 _SLAB_BYTES = 2 * 2**20
 
@@ -44,11 +45,9 @@ def stagingSteps(
         files: dict[str, str] = {}
         for target in labels.targets():
             if target.key in found:
-                layer = yield from _layerSteps(
-                    folder, files, volume, segmentation, found[target.key]
-                )
-                file, extent, value = layer
-                layers.append(StagedLayer(file, extent, value, target.id))
+                name = found[target.key]
+                layer = yield from _layerSteps(folder, files, volume, segmentation, name, target.id)
+                layers.append(layer)
     except OSError as error:
         # Half a scan of gigabytes must not be left on a disk that is full.
         shutil.rmtree(folder, ignore_errors=True)
@@ -113,24 +112,31 @@ def _write(path: Path, array: np.ndarray) -> Generator[None, None, None]:
 
 
 def _layerSteps(
-    folder: Path, files: dict[str, str], volume: Any, segmentation: Any, segmentId: str
-) -> Generator[None, None, tuple[str, tuple, int]]:
-    """Write the image of a segment, once for all that share it: file, extent (k, j, i), value.
+    folder: Path,
+    files: dict[str, str],
+    volume: Any,
+    segmentation: Any,
+    segmentId: str,
+    target: int,
+) -> Generator[None, None, StagedLayer]:
+    """Write the image of a segment, once for all that share it.
 
-    A segment that was drawn on the scan lies on its grid, and its voxels are written as they are.
-    Any other is brought there by Slicer first, which cannot be cut into steps.
+    A segment that was drawn on the scan lies on its grid. Any other is brought there by the
+    process that makes the case.
     """
     segment = segmentation.GetSegmentation().GetSegment(segmentId)
     name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     image = segment.GetRepresentation(name)
-    if image is not None and image.GetNumberOfPoints() == 0:
-        return "", ((0, 0),) * 3, 1
-    if image is None or not _onGrid(image, volume):
+    if image is None:
+        # Only a surface, as from an STL file: Slicer fills it with voxels, a segment in one go.
         files[segmentId] = f"segment_{len(files)}.npy"
         mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segmentId, volume)
         yield
         yield from _write(folder / files[segmentId], mask)
-        return files[segmentId], tuple((0, n) for n in mask.shape), 1
+        extent = tuple((0, n) for n in mask.shape)
+        return StagedLayer(files[segmentId], extent, 1, target)
+    if image.GetNumberOfPoints() == 0:
+        return StagedLayer("", ((0, 0),) * 3, 1, target)
     i0, i1, j0, j1, k0, k1 = image.GetExtent()
     extent = ((k0, k1 + 1), (j0, j1 + 1), (i0, i1 + 1))
     known = image.GetAddressAsString("vtkImageData")
@@ -139,13 +145,12 @@ def _layerSteps(
         scalars = vtk.util.numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())
         array = scalars.reshape([end - first for first, end in extent])
         yield from _write(folder / files[known], array)
-    return files[known], extent, segment.GetLabelValue()
-
-
-def _onGrid(image: Any, volume: Any) -> bool:
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
-    return np.allclose(slicer.util.arrayFromVTKMatrix(matrix), ijkToRas(volume), atol=1e-6)
+    affine = slicer.util.arrayFromVTKMatrix(matrix)
+    own = np.allclose(affine, ijkToRas(volume), atol=1e-6)
+    rows = () if own else tuple(tuple(map(float, row)) for row in affine)
+    return StagedLayer(files[known], extent, segment.GetLabelValue(), target, rows)
 
 
 def _changeTimes(volume: Any, segmentation: Any) -> tuple:

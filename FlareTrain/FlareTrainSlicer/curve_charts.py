@@ -11,13 +11,19 @@ import slicer
 from slicer.i18n import tr as _
 
 from FlareSegmentLib import labels
-from FlareTrainLib.run_curves import Points, RunCurves, thinned
+from FlareTrainLib.run_curves import Points, RunCurves, mean_points, thinned
 
 LOSS, DSC = "FlareTrain.Loss", "FlareTrain.Dsc"
 KINDS = (LOSS, DSC)
 """Attributes of the charts; their value is the run's folder."""
 
 _LINES = ((31, 119, 180), (214, 39, 40), (44, 160, 44), (148, 103, 189), (140, 86, 75))
+_BLACK = (0, 0, 0)
+_FEW = 50
+"""Points that get marks: a line of one point would not be seen."""
+
+_WIDE, _THIN = 4, 2
+"""Pixels."""
 
 
 def chartOf(kind: str, run: Path) -> Any:
@@ -31,46 +37,59 @@ def chartOf(kind: str, run: Path) -> Any:
 def makeChart(kind: str, run: Path) -> Any:
     """Give the chart of a run; made when it is not in the scene."""
     chart = chartOf(kind, run)
-    if chart is None:
-        title, axis = (_("Loss"), _("loss")) if kind == LOSS else (_("Validation DSC"), _("DSC"))
-        chart = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotChartNode", f"{title} {run.name}")
-        chart.SetAttribute(kind, str(run))
-        chart.SetTitle(f"{title}: {run.name}")
-        chart.SetXAxisTitle(_("step"))
-        chart.SetYAxisTitle(axis)
+    if chart is not None:
+        return chart
+    title = _title(kind, run)
+    chart = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotChartNode", title)
+    chart.SetAttribute(kind, str(run))
+    chart.SetTitle(_("{title} (none yet)").format(title=title))
+    chart.SetXAxisTitle(_("training step"))
+    chart.SetYAxisTitle(_("loss") if kind == LOSS else _("DSC"))
+    chart.SetLegendVisibility(True)
+    if kind == DSC:
+        chart.SetYAxisRangeAuto(False)
+        chart.SetYAxisRange(0.0, 1.0)
     return chart
+
+
+def _title(kind: str, run: Path) -> str:
+    text = _("Loss: {run}") if kind == LOSS else _("DSC on the validation cases: {run}")
+    return text.format(run=run.name)
 
 
 def updateSteps(curves: RunCurves) -> Generator[None, None, None]:
     """Read on in the run's logs, and bring those of its charts up to date that are there."""
     while curves.read_on():
         yield
-    for kind, points in ((LOSS, curves.losses()), (DSC, curves.dsc())):
-        chart = chartOf(kind, curves.run)
-        if chart is not None:
-            yield from _fillSteps(chart, points)
-
-
-def show(chart: Any) -> None:
-    """Show a chart in a plot view, in a layout that has one."""
-    if slicer.app.layoutManager() is not None:
-        slicer.modules.plots.logic().ShowChartInLayout(chart)
-
-
-def _fillSteps(chart: Any, curves: dict[str, Points]) -> Generator[None, None, None]:
-    colors = {target.key: target.color for target in labels.targets()}
     names = {target.key: target.name for target in labels.targets()}
-    for number, (key, points) in enumerate(curves.items()):
-        name = names.get(key, key)
+    colors = {target.name: target.color for target in labels.targets()}
+    dsc = {names.get(key, key): points for key, points in curves.dsc().items()}
+    if len(dsc) > 1:
+        dsc = {_("Mean"): mean_points(list(dsc.values())), **dsc}
+        colors[_("Mean")] = _BLACK
+    for kind, lines in ((LOSS, curves.losses()), (DSC, dsc)):
+        chart = chartOf(kind, curves.run)
+        if chart is not None and lines:
+            chart.SetTitle(_title(kind, curves.run))
+            yield from _fillSteps(chart, lines, colors)
+
+
+def _fillSteps(
+    chart: Any, lines: dict[str, Points], colors: dict[str, tuple[int, int, int]]
+) -> Generator[None, None, None]:
+    for number, (name, points) in enumerate(lines.items()):
         series = _seriesOf(chart, name)
         if series is None:
-            series = _newSeries(chart, name, colors.get(key, _LINES[number % len(_LINES)]))
+            series = _newSeries(chart, name, colors.get(name, _LINES[number % len(_LINES)]))
         table = series.GetTableNode()
         shown = thinned(points)
         rows = table.GetNumberOfRows()
         last = table.GetTable().GetValue(rows - 1, 0).ToInt() if rows else None
         if (rows, last) != (len(shown), shown[-1][0]):
             slicer.util.updateTableFromArray(table, np.array(shown, float), ["step", "value"])
+            node = slicer.vtkMRMLPlotSeriesNode
+            few = len(shown) <= _FEW
+            series.SetMarkerStyle(node.MarkerStyleCircle if few else node.MarkerStyleNone)
         yield
 
 
@@ -87,7 +106,7 @@ def _newSeries(chart: Any, name: str, color: tuple[int, int, int]) -> Any:
     series.SetXColumnName("step")
     series.SetYColumnName("value")
     series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
-    series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
     series.SetColor(*(value / 255 for value in color))
+    series.SetLineWidth(_WIDE if color == _BLACK else _THIN)
     chart.AddAndObservePlotSeriesNodeID(series.GetID())
     return series

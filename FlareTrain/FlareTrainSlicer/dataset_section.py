@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from FlareSegmentLib import labels
 from FlareSegmentLib.errors import FlareError
 from FlareSegmentSlicer.shared.check_list import addCheckItem, checkedKeys
+from FlareSegmentSlicer.shared.chosen_path import isChosen
 from FlareTrainLib.add_case import NewCase, case_exists, make_dataset, target_ids_of
 from FlareTrainLib.case_split import Part, move_case
 from FlareTrainLib.case_table import Listing, read_listing
@@ -19,7 +20,7 @@ from FlareTrainLib.task_folder import TaskState
 
 from .jobs import Job, Steps
 from .section import Section
-from .tables import fillSteps, prepareLongTable
+from .tables import fillSteps, prepareLongTable, shortened
 
 CHECK, ADDED = "check", "added"
 """Folders of tasks in a dataset."""
@@ -33,8 +34,14 @@ class DatasetSection(Section):
         self.listing = Listing()
         self.adding: Path | None = None
         ui = panel.ui
-        titles = [_("Case"), _("For"), _("Annotated"), _("Findings"), _("Sources")]
-        prepareLongTable(ui.caseTable, titles)
+        columns = (
+            (_("Case"), _("Name of the patient in the dataset")),
+            (_("For"), _("Training, or validation: scores models and is never trained on")),
+            (_("Annotated"), _("What a person drew, or looked for and did not find")),
+            (_("Findings"), _("Number of things that the last check found; select the case")),
+            (_("Sources"), _("Programs that labeled it, for pseudo-labels")),
+        )
+        prepareLongTable(ui.caseTable, columns)
         for target in labels.targets():
             addCheckItem(ui.annotatedList, target.name, target.key)
         ui.newDatasetButton.connect("clicked(bool)", self.onNew)
@@ -44,7 +51,7 @@ class DatasetSection(Section):
         ui.toTrainingButton.connect("clicked(bool)", self.onToTraining)
         ui.toValidationButton.connect("clicked(bool)", self.onToValidation)
         ui.caseTable.connect("cellDoubleClicked(int,int)", self.onDoubleClicked)
-        ui.caseTable.connect("itemSelectionChanged()", self.updateButtons)
+        ui.caseTable.connect("itemSelectionChanged()", self.onSelected)
 
     # --- the table ---------------------------------------------------------------------------
 
@@ -53,14 +60,25 @@ class DatasetSection(Section):
         data = self.panel.data()
         self.work.cancel("list", "table")
         if data is None:
-            note = _("Choose the folder of a dataset, or make a new one.")
-            self._show(Listing((), (note,)))
+            self._show(Listing((), (self._noDataset(),)))
             return
         arguments = {"data": str(data.resolve()), "checked": str((data / CHECK).resolve())}
         try:
             self.work.put("list", Job("list", arguments, self._onListed, self._onNotListed))
         except FlareError as error:
             self._onNotListed(error)
+
+    def _noDataset(self) -> str:
+        node = self.panel.parameterNode
+        if node is None or not isChosen(node.data):
+            return _(
+                "Choose the folder of a dataset. New... begins one with your own scans, "
+                "Practice... makes one of synthetic patients."
+            )
+        return _(
+            "The folder {name} is not there: it was moved, renamed or deleted, or its drive is not "
+            "connected. Choose it where it is now; its trainings are found again."
+        ).format(name=shortened(node.data.name))
 
     def _onListed(self, folder: Path, _message: str) -> None:
         self._show(read_listing(folder))
@@ -83,7 +101,8 @@ class DatasetSection(Section):
         tips = [" ".join(row.findings) for row in listing.rows]
         self.listing = listing
         if not self.panel.isAlive(CHECK):
-            self.panel.ui.datasetNoteLabel.text = " ".join(listing.notes)
+            texts = filter(None, (summary(listing), *listing.notes))
+            self.panel.ui.datasetNoteLabel.text = " ".join(texts)
         steps = fillSteps(self.panel.ui.caseTable, rows, tips)
         self.work.put("table", Steps(steps, self._onShown, self._onNotListed))
 
@@ -162,12 +181,20 @@ class DatasetSection(Section):
     def _move(self, part: Part) -> None:
         row = self.listing.rows[self.panel.ui.caseTable.currentRow()]
         if part == "validation" and row.annotated == "nothing":
-            text = _("Nothing is annotated in {case}: it cannot judge a model.")
+            text = _("Nothing is annotated in {case}: it cannot score a model.")
             self.panel.ui.datasetNoteLabel.text = text.format(case=row.name)
             return
         with slicer.util.tryWithErrorDisplay(_("The case was not moved.")):
             move_case(self.panel.data(), row.name, part)
         self.refresh()
+
+    def onSelected(self) -> None:
+        """Say what the check found in the selected case."""
+        row = self.panel.ui.caseTable.currentRow()
+        if 0 <= row < len(self.listing.rows) and self.listing.rows[row].findings:
+            case = self.listing.rows[row]
+            self.panel.ui.datasetNoteLabel.text = f"{case.name}: {' '.join(case.findings)}"
+        self.updateButtons()
 
     def onDoubleClicked(self, row: int, _column: int) -> None:
         """Load a case with its labels."""
@@ -209,3 +236,16 @@ class DatasetSection(Section):
         """Look at what a process has done."""
         if state is TaskState.FINISHED or folder.name == CHECK:
             self.refresh()
+
+
+def summary(listing: Listing) -> str:
+    """Count the cases, in words; "" when there are none."""
+    rows = listing.rows
+    if not rows:
+        return ""
+    judging = sum(row.part == "validation" for row in rows)
+    text = _(
+        "{n} cases for training, {nothing} of them without annotations; {judging} for validation."
+    )
+    nothing = sum(row.part == "training" and row.annotated == "nothing" for row in rows)
+    return text.format(n=len(rows) - judging, nothing=nothing, judging=judging)

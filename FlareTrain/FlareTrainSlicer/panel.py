@@ -17,6 +17,7 @@ from FlareTrainLib.task_folder import TaskState
 
 from .case_loader import CaseLoader
 from .dataset_section import CHECK, DatasetSection
+from .folder_line import FolderLine
 from .last_dataset import lastDataset, rememberDataset
 from .refinement_section import RefinementSection
 from .result_section import ResultSection
@@ -47,6 +48,7 @@ class TrainingPanel(ParameterBinding):
         self.refinement = RefinementSection(self)
         self.training = TrainingSection(self)
         self.result = ResultSection(self)
+        self.folderLine = FolderLine(ui.dataPathLineEdit, self._onFolder)
         self.sections = (self.dataset, self.refinement, self.training, self.result)
         self.observeScene()
         self.initializeParameterNode()
@@ -77,18 +79,25 @@ class TrainingPanel(ParameterBinding):
         """Let go of nodes that are about to vanish."""
         if self.loader is not None:
             self.loader.cancel()
+        self.training.curves.hide()
         ParameterBinding.onSceneStartClose(self, caller, event)
 
     def onParameterNodeModified(self, caller: Any = None, event: Any = None) -> None:
         """Show the choices."""
         if not self.parameterNode:
             return
+        self.folderLine.show(self.parameterNode.data)
         if self._data != self.data():
             self._data = self.data()
             if self._data is not None:
                 rememberDataset(self._data)
             self.refreshAll()
         self.updateGUI()
+
+    def _onFolder(self, folder: Path) -> None:
+        """Take the folder that was typed or chosen."""
+        if self.parameterNode:
+            self.parameterNode.data = folder
 
     # --- what the sections share -------------------------------------------------------------
 
@@ -145,13 +154,18 @@ class TrainingPanel(ParameterBinding):
         self.dataset.refresh()
         self.refinement.fillSources()
         self.refinement.refresh()
-        self.training.fillModels()
+        self.training.choices.fillModels()
         self.training.fillRuns()
         self.refreshTasks()
 
     def refreshTasks(self) -> None:
         """Look at every process that works for this dataset."""
         data, ui = self.data(), self.ui
+        if data != self._data and self.parameterNode:
+            # Moved, deleted, on a drive that is not connected any more; or there again.
+            self._data = data
+            self.refreshAll()
+            return
         if data is not None:
             self._showTask(data / CHECK, ui.datasetNoteLabel)
             self._showTask(data / REFINEMENT, ui.refinementNoteLabel)

@@ -30,8 +30,14 @@ class RefinementSection(Section):
         super().__init__(panel)
         self.rows: list[WorklistRow] = []
         ui = panel.ui
-        titles = [_("Case"), _("Agreement"), _("Doubt"), _("Used"), _("By")]
-        prepareLongTable(ui.worklistTable, titles)
+        columns = (
+            (_("Case"), _("What should be looked at first is first")),
+            (_("Agreement"), _("Mean DSC between the sources, 0 to 1; empty with one source")),
+            (_("Doubt"), _("How much the sources differ about organs; the higher, the worse")),
+            (_("Used"), _("What a training takes of the case")),
+            (_("By"), _("Who decided: you, or the rules of the recipe")),
+        )
+        prepareLongTable(ui.worklistTable, columns)
         ui.addSourceButton.connect("clicked(bool)", self.onAddSource)
         ui.refineButton.connect("clicked(bool)", self.onRefine)
         choices: tuple[tuple[Any, Choice | None], ...] = (
@@ -42,7 +48,7 @@ class RefinementSection(Section):
         for button, choice in choices:
             button.connect("clicked(bool)", partial(self.onChoice, choice))
         ui.worklistTable.connect("cellDoubleClicked(int,int)", self.onDoubleClicked)
-        ui.worklistTable.connect("itemSelectionChanged()", self.updateButtons)
+        ui.worklistTable.connect("itemSelectionChanged()", self.onSelected)
         ui.sourceList.connect("itemChanged(QListWidgetItem*)", self.onSourceChanged)
 
     def refresh(self) -> None:
@@ -149,7 +155,9 @@ class RefinementSection(Section):
             if models:
                 ensureInstalled()
             device = panel.parameterNode.device.value
-            panel.logic.startRefinement(data, models, sources, panel.training.recipe(), device)
+            panel.logic.startRefinement(
+                data, models, sources, panel.training.choices.recipe(), device
+            )
         panel.refreshTasks()
 
     def onChoice(self, choice: Choice | None, _checked: bool = False) -> None:
@@ -167,6 +175,14 @@ class RefinementSection(Section):
                 + " "
                 + _("Click Refine to see the effect; trainings that start from now on heed it.")
             )
+
+    def onSelected(self) -> None:
+        """Say why the selected case is used as it is."""
+        row = self.panel.ui.worklistTable.currentRow()
+        if 0 <= row < len(self.rows) and self.rows[row].reason:
+            case = self.rows[row]
+            self.panel.ui.refinementNoteLabel.text = f"{case.case}: {case.reason}"
+        self.updateButtons()
 
     def onDoubleClicked(self, row: int, _column: int) -> None:
         """Load a case, and where its sources differ."""

@@ -12,14 +12,17 @@ import slicer
 from slicer.i18n import tr as _
 
 from FlareSegmentLib import labels, model_choice
+from FlareSegmentLib.bundle_info import DESCRIPTION
 from FlareSegmentLib.errors import FlareError
 from FlareSegmentSlicer.shared.text_table import prepareTable
 from FlareTrainLib import run_folder
 from FlareTrainLib.model_install import installed_at, model_name
+from FlareTrainLib.run_verdict import Verdict, verdict_of
 
 from .jobs import Job, Steps
 from .section import Section
-from .tables import fillSteps, number
+from .tables import describeColumns, fillSteps, number, prepareLongTable
+from .verdict_text import doubtText, resultText, verdictText
 
 
 class ResultSection(Section):
@@ -30,12 +33,21 @@ class ResultSection(Section):
         self.worst: list[tuple[str, float]] = []
         self._shown: tuple = ()
         self._toUse = False
+        self.verdict: Verdict | None = None
         ui = panel.ui
-        ours, bundled = _("DSC"), _("bundled")
-        prepareTable(
-            ui.scoreTable, [_("Structure"), _("Cases"), ours, bundled, _("NSD"), _("bundled")]
+        dsc, nsd = _("Overlap, 0 to 1"), _("Share of the surface within 2 to 7 mm, 0 to 1")
+        columns = (
+            (_("Structure"), _("Structures that validation cases are annotated for")),
+            (_("Cases"), _("Validation cases that say something about it")),
+            (_("DSC"), dsc),
+            (_("bundled DSC"), _("The same of the bundled model")),
+            (_("NSD"), nsd),
+            (_("bundled NSD"), _("The same of the bundled model")),
         )
-        prepareTable(ui.worstTable, [_("Case"), _("Mean DSC")])
+        prepareTable(ui.scoreTable, [title for title, _tip in columns])
+        describeColumns(ui.scoreTable, columns)
+        worst = ((_("Case"), _("The worst first")), (_("Mean DSC"), dsc))
+        prepareLongTable(ui.worstTable, worst)
         ui.worstTable.connect("cellClicked(int,int)", self.onWorstClicked)
         ui.installButton.connect("clicked(bool)", self.onInstall)
         ui.exportButton.connect("clicked(bool)", self.onExport)
@@ -43,7 +55,8 @@ class ResultSection(Section):
     def refresh(self) -> None:
         """Show the scores of the chosen run, when there are others than are shown."""
         run = self.panel.run()
-        state = (run, _hasModel(run), *(_changed(run, name) for name in ("latest", "bundled")))
+        names = ("latest/evaluation.json", "bundled/evaluation.json", "bundle/score.json")
+        state = (run, _hasModel(run), *(_changed(run, name) for name in names))
         if state == self._shown:
             return
         self._shown = state
@@ -59,7 +72,10 @@ class ResultSection(Section):
             self._shown = ()
             ui.resultNoteLabel.text = str(error)
             return
-        ui.resultNoteLabel.text = _resultText(run, bool(rows))
+        self.verdict = verdict_of(run) if run else None
+        ui.verdictLabel.text = verdictText(self.verdict) if self.verdict and scored else ""
+        ui.verdictLabel.visible = bool(ui.verdictLabel.text)
+        ui.resultNoteLabel.text = resultText(_hasModel(run), run, bool(rows), self.verdict)
         self.work.put("table", Steps(self._fill(rows), self._onShown, self._onError))
 
     def _fill(self, rows: list[dict[str, Any]]) -> Generator[None, None, None]:
@@ -92,7 +108,13 @@ class ResultSection(Section):
             self.panel.loadCase(self.worst[row][0], label, run=run)
 
     def onInstall(self, _checked: bool = False) -> None:
-        """Let a process install the model, after asking when it replaces one."""
+        """Let a process install the model, after asking when it is worse or replaces one."""
+        doubt = doubtText(self.verdict) if self.verdict else ""
+        if doubt and not slicer.util.confirmOkCancelDisplay(
+            _("{doubt}\n\nUse it in FlareSegment all the same?").format(doubt=doubt),
+            windowTitle=_("Use this model?"),
+        ):
+            return
         self._toUse = True
         self._copy(model_choice.user_models_folder())
 
@@ -130,7 +152,7 @@ class ResultSection(Section):
     def _onCopied(self, _folder: Path, target: str) -> None:
         text = _("The model is in {folder}.").format(folder=target)
         self.panel.ui.resultNoteLabel.text = text
-        self.panel.training.fillModels()
+        self.panel.training.choices.fillModels()
         self.panel.refinement.fillSources()
         self.panel.updateGUI()
         if self._toUse:
@@ -150,20 +172,12 @@ def useInFlareSegment(folder: Path) -> None:
 
 
 def _hasModel(run: Path | None) -> bool:
-    return run is not None and (run / "bundle" / model_choice.DESCRIPTION).is_file()
+    return run is not None and (run / "bundle" / DESCRIPTION).is_file()
 
 
 def _changed(run: Path | None, name: str) -> int:
-    """Give when an evaluation was written, 0 when it was not."""
+    """Give when a file was written, 0 when it was not."""
     try:
-        return (run / name / "evaluation.json").stat().st_mtime_ns if run else 0
+        return (run / name).stat().st_mtime_ns if run else 0
     except OSError:
         return 0
-
-
-def _resultText(run: Path | None, scored: bool) -> str:
-    if not _hasModel(run):
-        return _("This run has no model yet.") if run else ""
-    if scored:
-        return _("Scores of the newest weights; the best ones so far are installed.")
-    return _("The model was not scored: the dataset has no validation cases.")

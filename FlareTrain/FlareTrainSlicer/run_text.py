@@ -7,13 +7,29 @@ from pathlib import Path
 from slicer.i18n import tr as _
 
 from FlareSegmentLib.run_progress import duration_text
-from FlareTrainLib import run_folder
+from FlareTrainLib.activity import Activity, read_activity
+from FlareTrainLib.run_budget import limited_share
 from FlareTrainLib.run_folder import RunProgress
 from FlareTrainLib.task_folder import TaskState, TaskStatus
 
 
+def stateText(state: TaskState) -> str:
+    """Give the state of a run in a word or two."""
+    return {
+        TaskState.NEW: _("not started"),
+        TaskState.RUNNING: _("running"),
+        TaskState.STOPPING: _("stopping"),
+        TaskState.STOPPED: _("stopped"),
+        TaskState.FINISHED: _("finished"),
+        TaskState.FAILED: _("failed"),
+        TaskState.ELSEWHERE: _("on another computer"),
+    }[state]
+
+
 def runText(run: Path, status: TaskStatus, progress: RunProgress) -> str:
     """Say what a run does, and how long it will take."""
+    if not run.is_dir():
+        return _("The folder of this run is not there any more.")
     if status.state is TaskState.NEW:
         return _("Not started yet.")
     where = ""
@@ -32,8 +48,31 @@ def runText(run: Path, status: TaskStatus, progress: RunProgress) -> str:
         return " ".join(part for part in (states[status.state], message, where) if part)
     if status.state is TaskState.STOPPING:
         return " ".join(part for part in (_("Saving and stopping..."), where) if part)
-    limits = (progress.seconds_left, run_folder.budget_seconds_left(run))
+    activity = read_activity(run)
+    if activity is not None and activity.kind != "training":
+        return _doingText(activity)
+    limits = (progress.seconds_left, activity.seconds_left if activity else None)
     left = [seconds for seconds in limits if seconds is not None]
     if progress.steps and left:
         where += _(", {time} left").format(time=duration_text(min(left)))
-    return where or _("Preparing the data...")
+    return where or (_("First steps of the training...") if activity else _("Starting..."))
+
+
+def _doingText(activity: Activity) -> str:
+    """Say what is done besides training."""
+    text = {
+        "comparing": _("Comparing the labels..."),
+        "labeling": _("Labeling the scans: {n} of {all}"),
+        "packing": _("Preparing the scans: {n} of {all}. A time limit counts from the first step."),
+        "scoring": _("Scoring the model: case {n} of {all}"),
+    }[activity.kind]
+    return text.format(n=activity.done, all=activity.of)
+
+
+def runShare(run: Path, status: TaskStatus, progress: RunProgress) -> float:
+    """Give how far a run is, 0 to 1: a time limit may end it long before its last step."""
+    if status.state is TaskState.FINISHED:
+        return 1.0
+    if not status.state.alive:
+        return progress.fraction
+    return max(progress.fraction, limited_share(run, read_activity(run)))

@@ -36,6 +36,7 @@ class TrainingLogic:
     @staticmethod
     def start(run: Path) -> None:
         """Start a run, or go on with it, as a process that outlives Slicer."""
+        run_folder.follow_dataset(run)
         task_folder.start(run, workerPython())
 
     @staticmethod
@@ -75,7 +76,7 @@ class TrainingLogic:
     def startCheck(self, data: Path) -> Path:
         """Let a process check a dataset; the folder of the task."""
         task_folder.write_request(data / CHECK, "check", {"data": str(data.resolve())})
-        self.start(data / CHECK)
+        task_folder.start(data / CHECK, workerPython())
         return data / CHECK
 
     def startRefinement(
@@ -95,7 +96,7 @@ class TrainingLogic:
             "device": device,
         }
         task_folder.write_request(data / REFINEMENT, "refine", arguments)
-        self.start(data / REFINEMENT)
+        task_folder.start(data / REFINEMENT, workerPython())
         return data / REFINEMENT
 
     def startAddCase(self, data: Path, case: NewCase, volume: Any, segmentation: Any) -> Path:
@@ -116,7 +117,7 @@ class TrainingLogic:
         folder = data / ADDED / (case.name or "case")
         arguments = yield from stagingSteps(folder, data, case, volume, segmentation)
         task_folder.write_request(folder, "add", arguments)
-        self.start(folder)
+        task_folder.start(folder, workerPython())
         return folder
 
     # --- cases into the scene ----------------------------------------------------------------

@@ -5,24 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
-from FlareSegmentLib import model_choice
-from FlareSegmentLib.errors import FlareError, InputError
+from FlareSegmentLib.errors import FlareError
 from FlareSegmentSlicer.shared.installation import ensureInstalled
 from FlareTrainLib import run_folder, task_folder
-from FlareTrainLib.case_split import FOLDS
-from FlareTrainLib.recipe import read_recipe, recipe_names
-from FlareTrainLib.run_curves import RunCurves
-from FlareTrainLib.run_folder import RunProgress, RunSettings
-from FlareTrainLib.task_folder import TaskState, TaskStatus
+from FlareTrainLib.run_folder import RunSettings
+from FlareTrainLib.task_folder import TaskState
 
-from . import curve_charts
-from .jobs import Job, Steps
-from .run_text import runText
+from .curve_view import CurveView
+from .jobs import Job
+from .run_text import runShare, runText, stateText
 from .section import Section
+from .training_choices import TrainingChoices
 
 
 class TrainingSection(Section):
@@ -30,123 +26,58 @@ class TrainingSection(Section):
 
     def __init__(self, panel: Any) -> None:
         super().__init__(panel)
+        self.choices = TrainingChoices(panel)
+        self.curves = CurveView(self.work)
         self._shownLog = ("", 0, "")
-        self._curves: RunCurves | None = None
         self._settings: RunSettings | None = None
+        self._alive: set[Path] = set()
         ui = panel.ui
-        for name in ("start", "stop", "resume", "lossPlot", "dscPlot"):
+        for name in ("start", "stop", "resume", "curves"):
             handler = getattr(self, f"on{name[0].upper()}{name[1:]}")
             getattr(ui, f"{name}Button").connect("clicked(bool)", handler)
-        ui.recipeComboBox.connect("activated(int)", self.onRecipeActivated)
         ui.runComboBox.connect("currentIndexChanged(int)", self.onRunChosen)
-        self._fillRecipes()
-        self._fillFolds()
-
-    # --- choices -----------------------------------------------------------------------------
 
     def run(self) -> Path | None:
         """Give the folder of the chosen run, None when there is none."""
         text = self.panel.ui.runComboBox.currentData
         return Path(text) if text else None
 
-    def recipe(self) -> str:
-        """Give the name or path of the chosen recipe."""
-        return self.panel.ui.recipeComboBox.currentData or ""
-
-    def _fillRecipes(self) -> None:
-        combo = self.panel.ui.recipeComboBox
-        for name in recipe_names():
-            if name != "base":  # the bundled model's, for the project's own data
-                combo.addItem(name, name)
-        combo.addItem(_("Other file..."), "")
-        combo.setCurrentIndex(max(combo.findData("best"), 0))
-        self.panel.ui.recipeNoteLabel.text = read_recipe(self.recipe()).about
-
-    def _fillFolds(self) -> None:
-        combo = self.panel.ui.foldComboBox
-        combo.addItem(_("the cases marked so in the table"), 0)
-        for fold in range(1, FOLDS + 1):
-            text = _("fold {n} of {folds} of the annotated training cases")
-            combo.addItem(text.format(n=fold, folds=FOLDS), fold)
-
-    def fillModels(self) -> None:
-        """List the models that a training can start from."""
-        combo = self.panel.ui.initialComboBox
-        chosen = combo.currentData
-        combo.clear()
-        combo.addItem(_("what the recipe says"), "")
-        for choice in model_choice.available_models():
-            text = _("{name} (bundled)") if choice.bundled else "{name}"
-            combo.addItem(text.format(name=choice.name), str(choice.folder))
-        combo.setCurrentIndex(max(combo.findData(chosen or ""), 0))
-
-    def onRecipeActivated(self, index: int) -> None:
-        """Take the user's choice of a recipe."""
-        recipe = self.panel.ui.recipeComboBox.itemData(index)
-        if not recipe:
-            recipe = qt.QFileDialog.getOpenFileName(
-                self.panel.parent, _("Recipe"), "", _("Recipes (*.json)")
-            )
-        self.chooseRecipe(recipe or "best")
-
-    def chooseRecipe(self, nameOrPath: str) -> None:
-        """Choose a recipe by its name or file."""
-        combo = self.panel.ui.recipeComboBox
-        try:
-            recipe = read_recipe(nameOrPath)
-        except FlareError as error:
-            self.panel.showError(_("This is no recipe."), error)
-            nameOrPath = "best"
-            recipe = read_recipe(nameOrPath)
-        if combo.findData(nameOrPath) < 0:
-            combo.insertItem(0, recipe.name, nameOrPath)
-        combo.setCurrentIndex(combo.findData(nameOrPath))
-        self.panel.ui.recipeNoteLabel.text = recipe.about
-        self.panel.updateGUI()
+    # --- what is shown -----------------------------------------------------------------------
 
     def fillRuns(self) -> None:
         """List the runs of the dataset, the newest first."""
         combo, data = self.panel.ui.runComboBox, self.panel.data()
         chosen = combo.currentData
+        runs = run_folder.list_runs(data) if data else []
         combo.blockSignals(True)
         combo.clear()
-        for run in run_folder.list_runs(data) if data else []:
+        for run in runs:
             combo.addItem(run.name, str(run))
         combo.setCurrentIndex(max(combo.findData(chosen), 0) if chosen else 0)
         combo.blockSignals(False)
+        self._alive = set(runs)
+        self._showStates()
 
-    def settings(self) -> RunSettings:
-        """Give what a new run is to be made from.
-
-        Raises
-        ------
-        InputError
-            When a model is among the sources that has not labeled the scans yet.
-        """
-        panel, ui, node = self.panel, self.panel.ui, self.panel.parameterNode
-        models, sources = panel.refinement.chosenSources()
-        if models:
-            raise InputError(
-                _(
-                    "The scans have not been labeled with {name} yet. Click Refine first, or "
-                    "uncheck it among the sources."
-                ).format(name=min(models))
-            )
-        return RunSettings(
-            panel.data(),
-            self.recipe(),
-            node.device.value,
-            node.minutes or None,
-            sources=tuple(sources),
-            fold=ui.foldComboBox.currentData or None,
-            initial=ui.initialComboBox.currentData or "",
-        )
-
-    # --- what is shown -----------------------------------------------------------------------
+    def _showStates(self) -> None:
+        """Say in the list what the chosen run does, and those that were at work before."""
+        combo, chosen = self.panel.ui.runComboBox, self.run()
+        for index in range(combo.count):
+            run = Path(combo.itemData(index))
+            if run != chosen and run not in self._alive:
+                continue
+            try:
+                state = task_folder.status(run).state
+            except FlareError:
+                continue
+            text = _("{name} ({state})").format(name=run.name, state=stateText(state))
+            if combo.itemText(index) != text:
+                combo.setItemText(index, text)
+            (self._alive.add if state.alive else self._alive.discard)(run)
 
     def refresh(self) -> None:
         """Show how far the chosen run is, its log and its curves."""
         ui, run = self.panel.ui, self.run()
+        self._showStates()
         if run is None:
             if not self.busy:
                 ui.runStatusLabel.text = ""
@@ -155,11 +86,13 @@ class TrainingSection(Section):
         try:
             status, progress = task_folder.status(run), run_folder.progress(run)
             ui.runStatusLabel.text = runText(run, status, progress)
-            ui.progressBar.value = round(_share(run, status, progress) * 1000)
+            ui.progressBar.value = round(runShare(run, status, progress) * 1000)
             self._showLog(run)
-        except FlareError as error:
+        except (FlareError, OSError) as error:
             ui.runStatusLabel.text = str(error)
-        self._updateCurves(run)
+        self.curves.update(run)
+        if self.curves.problem:
+            ui.runStatusLabel.text = self.curves.problem
 
     def _showLog(self, run: Path) -> None:
         text = task_folder.log_end(run)
@@ -170,35 +103,19 @@ class TrainingSection(Section):
             bar = self.panel.ui.logText.verticalScrollBar()
             bar.setValue(bar.maximum)
 
-    def _updateCurves(self, run: Path) -> None:
-        """Bring the run's charts up to date, if there are any."""
-        if self.work.running("curves"):
-            return
-        if all(curve_charts.chartOf(kind, run) is None for kind in curve_charts.KINDS):
-            return
-        if self._curves is None or self._curves.run != run:
-            self._curves = RunCurves(run)
-        steps = curve_charts.updateSteps(self._curves)
-        self.work.put("curves", Steps(steps, self._onCurves, self._onCurvesError))
-
-    def _onCurves(self, _nothing: object) -> None:
-        pass
-
-    def _onCurvesError(self, error: FlareError) -> None:
-        self.panel.ui.runStatusLabel.text = str(error)
-
     def updateButtons(self) -> None:
         """Bring the buttons in line with what can be done."""
         ui, run = self.panel.ui, self.run()
-        some = bool(self.panel.dataset.listing.rows)
-        ui.startButton.enabled = some and bool(self.recipe()) and not self.work.running("foresee")
-        state = task_folder.status(run).state if run else None
+        some = bool(self.panel.dataset.listing.rows) and self.panel.data() is not None
+        looking = self.work.running("foresee")
+        ui.startButton.enabled = some and bool(self.choices.recipe()) and not looking
+        state = task_folder.status(run).state if run and run.is_dir() else None
         ui.stopButton.enabled = state is TaskState.RUNNING
         ui.resumeButton.enabled = state in (
             TaskState.NEW, TaskState.STOPPED, TaskState.FAILED, TaskState.FINISHED
         )  # fmt: skip
-        for button in (ui.lossPlotButton, ui.dscPlotButton):
-            button.enabled = state not in (None, TaskState.NEW)
+        ui.curvesButton.enabled = state not in (None, TaskState.NEW)
+        ui.curvesButton.checked = self.curves.shown
 
     # --- what the user does ------------------------------------------------------------------
 
@@ -209,7 +126,7 @@ class TrainingSection(Section):
     def onStart(self, _checked: bool = False) -> None:
         """Let a process look whether the run can work, then make and start it."""
         with slicer.util.tryWithErrorDisplay(_("The training did not start.")):
-            self._settings = self.settings()
+            self._settings = self.choices.settings()
             arguments = run_folder.run_arguments(self._settings)
             place = str((self._settings.data / run_folder.RUNS).resolve())
             wanted = {**arguments, "place": place}
@@ -218,11 +135,10 @@ class TrainingSection(Section):
         self.updateButtons()
 
     def _onForeseen(self, _folder: Path, warning: str) -> None:
-        if warning and not slicer.util.confirmOkCancelDisplay(
-            _("This training will probably fail. {warning}\n\nStart it all the same?").format(
-                warning=warning
-            ),
-            windowTitle=_("Not enough room"),
+        doubts = self._doubts(warning)
+        if doubts and not slicer.util.confirmOkCancelDisplay(
+            _("{doubts}\n\nStart it all the same?").format(doubts="\n\n".join(doubts)),
+            windowTitle=_("Start this training?"),
         ):
             self.panel.refreshTasks()
             return
@@ -235,6 +151,28 @@ class TrainingSection(Section):
             self.fillRuns()
             ui.runComboBox.setCurrentIndex(ui.runComboBox.findData(str(run)))
         self.panel.refreshTasks()
+
+    def _doubts(self, warning: str) -> list[str]:
+        """Say what should be known before hours are spent."""
+        doubts = []
+        if warning:
+            doubts.append(_("This training will probably fail. {why}").format(why=warning))
+        if self.choices.nobodyJudges:
+            doubts.append(
+                _(
+                    "No case is for validation, so the model will not be scored, and nobody will "
+                    "know whether it is better than the bundled one. Move some annotated cases to "
+                    "validation, or choose a fold."
+                )
+            )
+        self._showStates()
+        if self._alive:
+            text = _(
+                "Already being trained: {names}. Two trainings at once need memory for both, and "
+                "each takes longer."
+            )
+            doubts.append(text.format(names=", ".join(sorted(run.name for run in self._alive))))
+        return doubts
 
     def _onRefused(self, error: FlareError) -> None:
         self.panel.refreshTasks()
@@ -254,27 +192,12 @@ class TrainingSection(Section):
             self.panel.logic.start(self.run())
         self.panel.refreshTasks()
 
-    def onLossPlot(self, _checked: bool = False) -> None:
-        """Show the losses of the run's networks in a plot view."""
-        self._plot(curve_charts.LOSS)
-
-    def onDscPlot(self, _checked: bool = False) -> None:
-        """Show the DSC of each structure in a plot view."""
-        self._plot(curve_charts.DSC)
-
-    def _plot(self, kind: str) -> None:
+    def onCurves(self, checked: bool = False) -> None:
+        """Show the curves of the run in the views, or give the views back."""
         run = self.run()
-        if run is None:
-            return
-        with slicer.util.tryWithErrorDisplay(_("The curves cannot be shown.")):
-            curve_charts.show(curve_charts.makeChart(kind, run))
-        self._updateCurves(run)
-
-
-def _share(run: Path, status: TaskStatus, progress: RunProgress) -> float:
-    """Give how far a run is, 0 to 1: a time limit may end it long before its last step."""
-    if status.state is TaskState.FINISHED:
-        return 1.0
-    if status.state.alive:
-        return max(progress.fraction, run_folder.budget_share(run))
-    return progress.fraction
+        if not checked or run is None:
+            self.curves.hide()
+        else:
+            with slicer.util.tryWithErrorDisplay(_("The curves cannot be shown.")):
+                self.curves.show(run)
+        self.updateButtons()

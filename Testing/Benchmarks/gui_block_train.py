@@ -198,8 +198,7 @@ def go_round(host: Any, circle: Circle, panel: Any, data: Path, folder: Path) ->
     circle.settled("add a source", panel.refinement.onAddSource)
     host.testing_enabled = True
     circle.settled("show the disagreement", lambda: panel.refinement.onDoubleClicked(5, 0))
-    circle.settled("curves", panel.training.onLossPlot)
-    circle.settled("curves of DSC", panel.training.onDscPlot)
+    circle.settled("curves", ui.curvesButton.click)
     circle.settled("a worst case", lambda: panel.result.onWorstClicked(0, 0))
     circle.settled("install", panel.result.onInstall)
     slicer.util.selectModule("FlareTrain")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from FlareTrainLib import run_folder, task_folder
-from FlareTrainLib.settings import write_json
+from FlareTrainLib import task_folder
 
 USER_ROLE = 256
 
@@ -23,7 +20,7 @@ def choose(panel: Any, host: Any, data: Path) -> None:
 
 def settle(panel: Any, host: Any) -> None:
     """Run the window until nothing short is on its way any more."""
-    host.process_events(until=lambda: not panel.busy, timeout=60)
+    host.process_events(until=lambda: not panel.busy, timeout=300)
 
 
 def texts(table: Any) -> list[list[str]]:
@@ -45,27 +42,9 @@ def check(widget: Any, keys: tuple[str, ...]) -> None:
 
 def wait_for(panel: Any, host: Any, folder: Path) -> None:
     """Run the window until a task has ended and the panel has seen it."""
-    host.process_events(until=lambda: not task_folder.status(folder).state.alive, timeout=90)
+    host.process_events(until=lambda: not task_folder.status(folder).state.alive, timeout=600)
     panel.refreshTasks()
     settle(panel, host)
-
-
-def a_run(data: Path, state: str, message: str = "") -> Path:
-    """A run's folder as a process leaves it."""
-    recipe = data.parent / "r.json"
-    network = {"training": {"fit": {"steps": 100}}}
-    recipe.write_text(json.dumps({"name": "tiny", "network": network}))
-    run = run_folder.create_run(run_folder.RunSettings(data, str(recipe), "cpu"))
-    write_json(run / "recipe.json", {"name": "tiny", "network": network})
-    process = {"pid": 2**22 + 1, "mark": "gone", "host": task_folder.platform.node()}
-    write_json(run / "process.json", {**process, "started": time.time()})
-    write_json(run / "outcome.json", {"state": state, "message": message})
-    log = run / "network" / "fit" / "log.jsonl"
-    log.parent.mkdir(parents=True)
-    lines = [{"step": n, "seconds_per_step": 2.0, "loss": 3.0 - n / 50} for n in (20, 40)]
-    lines.append({"step": 40, "validation": {"liver": 0.5, "spleen": 0.25}})
-    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return run
 
 
 def label_array(segmentation: Any, volume: Any) -> np.ndarray:

@@ -35,35 +35,14 @@ def bundled() -> Path:
     return BUNDLED
 
 
-@pytest.fixture
-def recipe(tmp_path: Path) -> Path:
-    """A recipe whose training takes seconds."""
-    network: dict[str, Any] = {
-        "grid": {"spacing": [16, 16, 16]},
-        "patch": [16, 32, 32],
-        "training": {
-            "network": {
-                "name": "SubvoxelUNet",
-                "arguments": {"widths": [4, 6], "stem_stride": [1, 1, 1], "convolutions": 1},
-            },
-            "fit": {"steps": 5, "batch": 1, "prefetch": 0, "report_every": 1},
-            "sampling": {"patches": [[8, 8, 8]], "patch_weights": [1]},
-            "tumors": {"probability": 0.0},
-        },
-    }
-    path = tmp_path / "tiny.json"
-    path.write_text(json.dumps({"name": "tiny", "network": network}))
-    return path
-
-
 def finished(host: Any, folder: Path) -> None:
     """Wait for a process; its log is shown when it did not succeed."""
-    host.process_events(until=lambda: not task_folder.status(folder).state.alive, timeout=240)
+    host.process_events(until=lambda: not task_folder.status(folder).state.alive, timeout=900)
     assert task_folder.status(folder).state is TaskState.FINISHED, task_folder.log_end(folder)
 
 
 def test_a_corrected_segmentation_ends_in_a_new_model_that_segments(
-    panel: Any, slicer_host: Any, raw_dataset: Path, bundled: Path, recipe: Path
+    panel: Any, slicer_host: Any, raw_dataset: Path, bundled: Path, tiny_recipe: Any
 ) -> None:
     import FlareSegment
     from FlareTrainSlicer.case_staging import segmentTargets
@@ -75,6 +54,7 @@ def test_a_corrected_segmentation_ends_in_a_new_model_that_segments(
     known = json.loads((raw_dataset / "annotated.json").read_text())
     kept = {name: known[name] for name in ("case_0", "held_out")}
     (raw_dataset / "annotated.json").write_text(json.dumps(kept))
+    recipe = tiny_recipe(5)
     train, segment = panel.logic, FlareSegment.FlareSegmentLogic()
 
     # Segment with the bundled model, correct the liver.
@@ -111,8 +91,8 @@ def test_a_corrected_segmentation_ends_in_a_new_model_that_segments(
     finished(slicer_host, run)
     assert run_folder.progress(run).step == 5
     panel.ui.dataPathLineEdit.currentPath = str(raw_dataset)
-    slicer_host.process_events(until=lambda: not panel.busy, timeout=60)
-    assert panel.ui.runComboBox.currentText == "mine"
+    slicer_host.process_events(until=lambda: not panel.busy, timeout=300)
+    assert panel.ui.runComboBox.currentText == "mine (finished)"
     assert panel.ui.scoreTable.rowCount == 14
     assert panel.ui.worstTable.item(0, 0).text() == "held_out"
 
@@ -120,7 +100,7 @@ def test_a_corrected_segmentation_ends_in_a_new_model_that_segments(
     panel.ui.modelNameLineEdit.text = "my model"
     panel.ui.modelDescriptionLineEdit.text = "Made from four patients."
     panel.ui.installButton.click()
-    slicer_host.process_events(until=lambda: not panel.busy, timeout=60)
+    slicer_host.process_events(until=lambda: not panel.busy, timeout=300)
     folder = train.installedAt(run, name="my model")
     assert read_choice(folder).info["facts"]["description"] == "Made from four patients."
     assert folder in [choice.folder for choice in available_models()]

@@ -17,7 +17,10 @@ slicer = pytest.importorskip("slicer")
 
 def test_nothing_chosen(panel: Any, slicer_host: Any) -> None:
     ui = panel.ui
-    assert ui.datasetNoteLabel.text == "Choose the folder of a dataset, or make a new one."
+    assert ui.datasetNoteLabel.text.startswith("Choose the folder of a dataset.")
+    assert ui.dataPathLineEdit.currentPath == ""
+    (line,) = slicer.util.findChildren(ui.dataPathLineEdit, className="QLineEdit")
+    assert line.placeholderText == "Folder of the scans and labels"
     for name in ("check", "addCase", "refine", "accept", "start", "stop", "resume", "install"):
         assert not getattr(ui, f"{name}Button").enabled, name
 

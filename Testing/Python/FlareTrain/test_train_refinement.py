@@ -27,7 +27,7 @@ def test_the_worklist_shows_the_least_agreed_case_first_and_heeds_people(
     write_label_map(worse, np.roll(array, 6, axis=2).astype(np.uint8), affine, targets())
     choose(panel, slicer_host, raw_dataset)
     check(panel.ui.sourceList, ("source:a", "source:b"))
-    panel.training.chooseRecipe("p1")
+    panel.training.choices.chooseRecipe("p1")
     panel.ui.refineButton.click()
     assert panel.ui.refineButton.text == "Stop"
     wait_for(panel, slicer_host, raw_dataset / "refinement")

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from panel_actions import a_run, choose, settle, texts
+from panel_actions import choose, settle, texts
 
 from FlareSegmentLib.labels import targets
 from FlareSegmentLib.model_choice import read_choice
 from FlareSegmentLib.reading import read_label_map
 from FlareSegmentLib.writing import write_label_map
+from train_states import a_run, scored
 
 slicer = pytest.importorskip("slicer")
 
@@ -88,3 +89,74 @@ def test_an_export_has_name_and_description_and_asks_before_it_replaces(
         panel.ui.exportButton.click()
         settle(panel, slicer_host)
         assert (folder / "mark").exists() is kept
+
+
+@pytest.mark.parametrize(
+    ("ours", "bundled", "words"),
+    [
+        (0.512, 0.831, "WORSE than the bundled model: mean DSC 0.512, bundled 0.831."),
+        (0.871, 0.831, "Better than the bundled model: mean DSC 0.871, bundled 0.831."),
+        (0.833, 0.831, "As good as the bundled model: mean DSC 0.833, bundled 0.831."),
+    ],
+)
+def test_the_panel_says_whether_the_model_is_better(
+    panel: Any, slicer_host: Any, raw_dataset: Path, ours: float, bundled: float, words: str
+) -> None:
+    scored(a_run(raw_dataset, "finished"), ours, bundled, cases=12)
+    choose(panel, slicer_host, raw_dataset)
+    assert panel.ui.verdictLabel.text == words
+
+
+def test_few_validation_cases_are_said(panel: Any, slicer_host: Any, raw_dataset: Path) -> None:
+    scored(a_run(raw_dataset, "finished"), 0.9, 0.8, cases=2)
+    choose(panel, slicer_host, raw_dataset)
+    assert "2 validation cases say little" in panel.ui.verdictLabel.text
+
+
+@pytest.mark.parametrize("judged", [True, False])
+def test_a_model_that_is_worse_or_was_not_judged_is_used_only_after_a_question(
+    panel: Any, slicer_host: Any, raw_dataset: Path, judged: bool
+) -> None:
+    import FlareSegment
+
+    run = scored(a_run(raw_dataset, "finished"), 0.5, 0.8)
+    if not judged:
+        (run / "bundle" / "score.json").write_text('{"score": null}')
+    choose(panel, slicer_host, raw_dataset)
+    node = FlareSegment.FlareSegmentLogic().getParameterNode()
+    before = node.modelFolder
+    slicer_host.testing_enabled = False
+    slicer_host.answer_next_dialog("Cancel")
+    panel.ui.installButton.click()
+    settle(panel, slicer_host)
+    words = "is worse than the bundled one" if judged else "No validation case has scored"
+    assert words in slicer_host.dialogs_shown[-1]
+    assert node.modelFolder == before
+    folder = panel.logic.installedAt(run)
+    assert not folder.exists()
+    slicer_host.answer_next_dialog("OK")
+    panel.ui.installButton.click()
+    settle(panel, slicer_host)
+    assert folder.is_dir()
+    assert node.modelFolder == str(folder)
+
+
+def test_a_better_model_is_used_without_a_question(
+    panel: Any, slicer_host: Any, raw_dataset: Path
+) -> None:
+    run = scored(a_run(raw_dataset, "finished"), 0.9, 0.8)
+    choose(panel, slicer_host, raw_dataset)
+    slicer_host.testing_enabled = False
+    panel.ui.installButton.click()
+    settle(panel, slicer_host)
+    assert panel.logic.installedAt(run).is_dir()
+    assert slicer_host.dialogs_shown == []
+
+
+def test_newest_weights_that_are_worse_than_those_before_are_told_apart(
+    panel: Any, slicer_host: Any, raw_dataset: Path
+) -> None:
+    scored(a_run(raw_dataset, "finished"), 0.9, 0.8, newest=0.7)
+    choose(panel, slicer_host, raw_dataset)
+    assert panel.ui.verdictLabel.text.startswith("Better than the bundled model: mean DSC 0.900")
+    assert "newest weights (mean DSC 0.700)" in panel.ui.resultNoteLabel.text

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from panel_actions import a_run, check, choose, settle, wait_for
+from panel_actions import check, choose, settle, wait_for
 
 from FlareSegmentLib.errors import InputError
 from FlareTrainLib import run_folder, task_folder
 from FlareTrainLib.settings import write_json
 from FlareTrainLib.task_folder import TaskState
+from train_states import a_run
 
 slicer = pytest.importorskip("slicer")
 
@@ -32,29 +33,6 @@ def test_a_run_stopped_a_run_failed(panel: Any, slicer_host: Any, raw_dataset: P
     assert ui.runStatusLabel.text.startswith("Failed. The disk is full.")
 
 
-def test_curves_are_plots_of_losses_and_of_each_structure(
-    panel: Any, slicer_host: Any, raw_dataset: Path
-) -> None:
-    run = a_run(raw_dataset, "stopped")
-    choose(panel, slicer_host, raw_dataset)
-    panel.ui.lossPlotButton.click()
-    settle(panel, slicer_host)
-    panel.ui.dscPlotButton.click()
-    settle(panel, slicer_host)
-    loss, dsc = slicer.util.getNodesByClass("vtkMRMLPlotChartNode")
-    assert loss.GetNumberOfPlotSeriesNodes() == 1
-    table = loss.GetNthPlotSeriesNode(0).GetTableNode()
-    assert slicer.util.arrayFromTableColumn(table, "value") == pytest.approx([2.6, 2.2])
-    names = [dsc.GetNthPlotSeriesNode(n).GetName() for n in range(2)]
-    assert names == ["Liver", "Spleen"]
-    with (run / "network" / "fit" / "log.jsonl").open("a") as log:
-        log.write(json.dumps({"step": 60, "seconds_per_step": 2.0, "loss": 1.5}) + "\n")
-    panel.refreshTasks()
-    settle(panel, slicer_host)
-    assert slicer.util.arrayFromTableColumn(table, "value") == pytest.approx([2.6, 2.2, 1.5])
-    assert len(slicer.util.getNodesByClass("vtkMRMLPlotChartNode")) == 2
-
-
 def test_a_run_that_cannot_fit_is_warned_of(
     panel: Any, slicer_host: Any, raw_dataset: Path, tmp_path: Path
 ) -> None:
@@ -63,7 +41,7 @@ def test_a_run_that_cannot_fit_is_warned_of(
     recipe.write_text(json.dumps({"name": "fine", "network": {"grid": grid}}))
     slicer_host.main_window()
     choose(panel, slicer_host, raw_dataset)
-    panel.training.chooseRecipe(str(recipe))
+    panel.training.choices.chooseRecipe(str(recipe))
     slicer_host.testing_enabled = False
     slicer_host.answer_next_dialog("Cancel")
     panel.training.onStart()
@@ -86,7 +64,7 @@ def test_opening_the_module_finds_a_run_that_is_alive(
     panel.enter()
     settle(panel, slicer_host)
     ui = panel.ui
-    assert ui.runComboBox.currentText == run.name
+    assert ui.runComboBox.currentText == f"{run.name} (running)"
     assert ui.runStatusLabel.text == "network: step 40 of 100, 2 min left"
     assert ui.stopButton.enabled
     assert not ui.resumeButton.enabled
@@ -106,42 +84,28 @@ def test_after_a_restart_the_run_is_found_in_the_dataset_of_the_last_time(
     panel.enter()
     settle(panel, slicer_host)
     assert panel.data() == raw_dataset
-    assert panel.ui.runComboBox.currentText == run.name
+    assert panel.ui.runComboBox.currentText == f"{run.name} (stopped)"
     assert panel.ui.runStatusLabel.text.startswith("Stopped.")
 
 
 def test_start_stop_and_resume(
-    panel: Any, slicer_host: Any, raw_dataset: Path, tmp_path: Path
+    panel: Any, slicer_host: Any, raw_dataset: Path, tiny_recipe: Any
 ) -> None:
-    network = {
-        "grid": {"spacing": [16, 16, 16]},
-        "patch": [16, 32, 32],
-        "training": {
-            "network": {
-                "name": "SubvoxelUNet",
-                "arguments": {"widths": [4, 6], "stem_stride": [1, 1, 1], "convolutions": 1},
-            },
-            "fit": {"steps": 100_000, "batch": 1, "prefetch": 0, "report_every": 1},
-            "sampling": {"patches": [[8, 8, 8]], "patch_weights": [1]},
-            "tumors": {"probability": 0.0},
-        },
-    }
-    recipe = tmp_path / "long.json"
-    recipe.write_text(json.dumps({"name": "long", "network": network}))
+    recipe = tiny_recipe(100_000)
     choose(panel, slicer_host, raw_dataset)
     ui = panel.ui
-    panel.training.chooseRecipe(str(recipe))
+    panel.training.choices.chooseRecipe(str(recipe))
     check(ui.sourceList, ("source:a",))
     ui.runNameLineEdit.text = "first"
     ui.startButton.click()
     settle(panel, slicer_host)
     (run,) = run_folder.list_runs(raw_dataset)
-    assert ui.runComboBox.currentText == "first"
-    assert ui.runStatusLabel.text == "Preparing the data..."
+    assert ui.runComboBox.currentText == "first (running)"
+    assert ui.runStatusLabel.text == "Starting..."
     assert ui.stopButton.enabled
 
     slicer_host.process_events(
-        until=lambda: ui.runStatusLabel.text.startswith("network: step"), timeout=90
+        until=lambda: ui.runStatusLabel.text.startswith("network: step"), timeout=600
     )
     assert "left" in ui.runStatusLabel.text
     ui.stopButton.click()
@@ -152,7 +116,9 @@ def test_start_stop_and_resume(
     stopped_at = run_folder.progress(run).step
 
     ui.resumeButton.click()
-    slicer_host.process_events(until=lambda: run_folder.progress(run).step > stopped_at, timeout=90)
+    slicer_host.process_events(
+        until=lambda: run_folder.progress(run).step > stopped_at, timeout=600
+    )
     assert ui.stopButton.enabled
     ui.stopButton.click()
     wait_for(panel, slicer_host, run)
@@ -187,7 +153,7 @@ def test_fold_and_start_are_kept_with_the_run(
     ui = panel.ui
     ui.initialComboBox.setCurrentIndex(ui.initialComboBox.findText("mine"))
     ui.foldComboBox.setCurrentIndex(2)
-    run = panel.logic.createRun(panel.training.settings(), "chosen")
+    run = panel.logic.createRun(panel.training.choices.settings(), "chosen")
     arguments = task_folder.read_request(run)[1]
     assert (arguments["fold"], arguments["initial"]) == (2, str(model))
 
@@ -203,6 +169,7 @@ def test_a_start_from_a_model_with_another_network_is_refused(
     ui = panel.ui
     ui.initialComboBox.setCurrentIndex(ui.initialComboBox.findText("mine"))
     slicer_host.main_window()
+    panel.training.choices.chooseRecipe("best")
     slicer_host.testing_enabled = False
     slicer_host.answer_next_dialog("OK")
     ui.startButton.click()
