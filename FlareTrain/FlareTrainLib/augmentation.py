@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .crop_settings import AugmentationSettings
 from .label_values import IGNORE
-from .training_settings import AugmentationSettings
 
 SOFT_TISSUE = (-160.0, 240.0)
 """Window (HU) that a change of gamma bends; its ends stay where they are."""

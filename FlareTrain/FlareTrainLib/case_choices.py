@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast, get_args
 
-from FlareSegmentLib.errors import InputError
-
+from .case_words import read_case_words
 from .selection import CasePlan, CaseScores, Decision
-from .settings import read_json, write_json
+from .settings import write_json
 
 CHOICES = "choices.json"
 Choice = Literal["accepted", "rejected"]
@@ -22,15 +21,10 @@ def read_choices(folder: Path) -> dict[str, Choice]:
     Raises
     ------
     InputError
-        When the file holds something else.
+        When the file holds another word.
     """
-    path = folder / CHOICES
-    if not path.is_file():
-        return {}
-    content = read_json(path)
-    if not isinstance(content, dict) or not set(content.values()) <= {"accepted", "rejected"}:
-        raise InputError(f'{path} must look like {{"case": "accepted"}}, or "rejected".')
-    return content
+    words = read_case_words(folder / CHOICES, get_args(Choice))
+    return {case: cast(Choice, word) for case, word in words.items()}
 
 
 def write_choice(folder: Path, case: str, choice: Choice | None) -> None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from FlareSegmentLib.errors import InputError
 
+from .case_words import read_case_words
 from .settings import read_json, write_json
 
 if TYPE_CHECKING:
@@ -38,16 +39,10 @@ def read_moves(folder: Path) -> dict[str, Part]:
     Raises
     ------
     InputError
-        When the file holds something else.
+        When the file holds another word.
     """
-    path = folder / SPLIT
-    if not path.is_file():
-        return {}
-    content = read_json(path)
-    parts = {"training", "validation"}
-    if not isinstance(content, dict) or not set(map(str, content.values())) <= parts:
-        raise InputError(f'{path} must look like {{"case": "validation"}}, or "training".')
-    return content
+    words = read_case_words(folder / SPLIT, get_args(Part))
+    return {case: cast(Part, word) for case, word in words.items()}
 
 
 def move_case(folder: Path, case: str, part: Part) -> None:

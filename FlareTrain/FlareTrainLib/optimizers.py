@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from FlareSegmentLib.errors import InputError
-
+from .registries import arguments_of, chosen
 from .settings import Part
 
 
@@ -84,16 +83,9 @@ def build_optimizer(
     InputError
         If name or arguments are unknown.
     """
-    if part.name not in OPTIMIZERS:
-        known = ", ".join(OPTIMIZERS)
-        raise InputError(f"There is no optimizer '{part.name}'. Known are: {known}.")
-    build, defaults = OPTIMIZERS[part.name]
-    try:
+    build, defaults = chosen(OPTIMIZERS, part.name, "optimizer")
+    with arguments_of("optimizer", part.name):
         return build(parameters, lr=learning_rate, **{**defaults, **part.arguments})
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"The arguments of the optimizer '{part.name}' do not fit: {error}."
-        ) from error
 
 
 def cosine(step: int, steps: int, warm_up: int = 0, floor: float = 0.01) -> float:
@@ -137,12 +129,6 @@ def rate_factor(part: Part, step: int, steps: int) -> float:
     InputError
         If name or arguments are unknown.
     """
-    if part.name not in SCHEDULES:
-        known = ", ".join(SCHEDULES)
-        raise InputError(f"There is no schedule '{part.name}'. Known are: {known}.")
-    try:
-        return SCHEDULES[part.name](step, steps, **part.arguments)
-    except (TypeError, ZeroDivisionError) as error:
-        raise InputError(
-            f"The arguments of the schedule '{part.name}' do not fit: {error}."
-        ) from error
+    schedule = chosen(SCHEDULES, part.name, "schedule")
+    with arguments_of("schedule", part.name):
+        return schedule(step, steps, **part.arguments)

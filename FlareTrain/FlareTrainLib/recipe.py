@@ -9,12 +9,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from FlareSegmentLib.errors import InputError
-
 from .grid import PackSettings
 from .refine_settings import RefineSettings
 from .settings import read_json, settings_from_json
-from .train_resources import train_resources_folder
+from .train_resources import named_file, train_resources_folder
 from .training_settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -188,11 +186,5 @@ def read_recipe(name_or_path: str) -> Recipe:
     InputError
         When there is none of that name, or it has a setting that is unknown or wrong.
     """
-    shipped = recipes_folder() / f"{name_or_path}.json"
-    path = shipped if shipped.is_file() else Path(name_or_path)
-    if not path.is_file():
-        raise InputError(
-            f"There is no recipe '{name_or_path}'. Give one of {', '.join(recipe_names())}, or a "
-            "JSON file."
-        )
+    path = named_file(recipes_folder(), name_or_path, "recipe")
     return settings_from_json(Recipe, read_json(path), f"The recipe {path.name}")

@@ -15,19 +15,13 @@ import torch
 from torch import Tensor
 
 from .augmentation import change_intensity, crop, random_displacement, random_matrix, warp
+from .crop_places import CropPlaces, Size
+from .crop_settings import AugmentationSettings, CutMixSettings, SamplingSettings, TumorSettings
 from .label_values import IGNORE, TUMOR
 from .packed_cases import LoadedCase
 from .synthetic_tumors import add_tumors
-from .training_settings import (
-    AugmentationSettings,
-    CutMixSettings,
-    SamplingSettings,
-    TrainingSettings,
-    TumorSettings,
-)
+from .training_settings import TrainingSettings
 from .tumor_cutmix import TumorObject, extract_objects, paste_object
-
-Size = tuple[int, int, int]
 
 
 @dataclass
@@ -92,7 +86,7 @@ class CropSampler:
         self.cutmix = cutmix
         self.targets = targets
         self.objects = self._tumor_objects() if cutmix.probability > 0 else []
-        self._types = self._group_by_type()
+        self._places = CropPlaces(self.scans, sampling, targets)
         self._numbers = target_numbers(targets)
 
     @classmethod
@@ -125,7 +119,7 @@ class CropSampler:
         """
         common = np.random.default_rng([*key, step])
         size = self._size(common)
-        scans = self._scans_of_batch(common, step)
+        scans = self._places.scans_of_batch(common, step)
         samples = [
             self.draw(np.random.default_rng([*key, step, 1 + index]), size, scans)
             for index in indices
@@ -144,7 +138,7 @@ class CropSampler:
             loaded = self.negatives[int(rng.integers(len(self.negatives)))]
             centre = rng.uniform(0, 1, 3) * loaded.shape
         else:
-            loaded, centre = self._draw_scan(rng, size, scans)
+            loaded, centre = self._places.draw(rng, size, scans)
         spacing = self._spacing_of(loaded)
         image, labels = self._cut(loaded, centre, size, rng)
         known = loaded.known
@@ -167,69 +161,6 @@ class CropSampler:
 
     def _spacing_of(self, loaded: LoadedCase) -> tuple[float, ...]:
         return loaded.case.spacing or self.spacing
-
-    # Which scans
-
-    def _group_by_type(self) -> dict[frozenset[int], list[LoadedCase]]:
-        wanted = frozenset(self.targets)
-        types: dict[frozenset[int], list[LoadedCase]] = {}
-        for scan in self.scans:
-            types.setdefault(scan.known & wanted, []).append(scan)
-        return types
-
-    def _scans_of_batch(self, rng: np.random.Generator, step: int) -> list[LoadedCase]:
-        """Scans that a batch may come from: all, or those of one type, drawn by their number."""
-        settings = self.sampling
-        if not settings.by_type:
-            return self.scans
-        organs = frozenset(self.targets) - {TUMOR}
-        full = [t for t in self._types if organs <= t]
-        partial = [t for t in self._types if not organs <= t]
-        choice = [*full, *partial]
-        # Drawn always, so that what follows does not depend on the settings.
-        draw = rng.random()
-        if full and step < settings.full_first:
-            choice = full
-        elif full and partial and settings.full_fraction is not None:
-            choice = full if draw < settings.full_fraction else partial
-        counts = np.asarray([len(self._types[t]) for t in choice], float)
-        return self._types[choice[int(rng.choice(len(choice), p=counts / counts.sum()))]]
-
-    def _draw_scan(
-        self, rng: np.random.Generator, size: Size, scans: list[LoadedCase]
-    ) -> tuple[LoadedCase, np.ndarray]:
-        """A scan and the centre of a crop, on a labelled voxel as often as the settings say."""
-        settings = self.sampling
-        if rng.random() < settings.foreground:
-            labels = self._classes(scans)
-            if settings.class_balanced and labels:
-                label = self._class(rng, labels)
-                holders = [c for c in scans if label in c.classes]
-                loaded = holders[int(rng.integers(len(holders)))]
-                return loaded, self._around(loaded, label, size, rng)
-            loaded = scans[int(rng.integers(len(scans)))]
-            labels = self._classes([loaded])
-            if labels:
-                return loaded, self._around(loaded, self._class(rng, labels), size, rng)
-        loaded = scans[int(rng.integers(len(scans)))]
-        return loaded, rng.uniform(0.05, 0.95, 3) * loaded.shape
-
-    def _classes(self, scans: list[LoadedCase]) -> list[int]:
-        found = {label for scan in scans for label in scan.classes}
-        return sorted(found & set(self.targets))
-
-    def _class(self, rng: np.random.Generator, labels: list[int]) -> int:
-        if TUMOR in labels and rng.random() < self.sampling.tumor_bias:
-            return TUMOR
-        return int(rng.choice(labels))
-
-    @staticmethod
-    def _around(loaded: LoadedCase, label: int, size: Size, rng: np.random.Generator) -> np.ndarray:
-        places = loaded.places(label)
-        position = places[int(rng.integers(len(places)))]
-        return position + rng.uniform(-0.3, 0.3, 3) * size
-
-    # What is cut out of them
 
     def _cut(
         self, loaded: LoadedCase, centre: np.ndarray, size: Size, rng: np.random.Generator

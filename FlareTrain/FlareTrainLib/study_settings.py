@@ -7,11 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from FlareSegmentLib.errors import InputError
-
 from .recipe import NetworkStage, Recipe, recipes_folder
 from .settings import read_json, settings_from_json
-from .train_resources import train_resources_folder
+from .train_resources import named_file, train_resources_folder
 
 
 @dataclass(frozen=True)
@@ -151,11 +149,5 @@ def read_study(name_or_path: str) -> StudySettings:
     InputError
         When there is none of that name, or it has a setting that is unknown or wrong.
     """
-    shipped = studies_folder() / f"{name_or_path}.json"
-    path = shipped if shipped.is_file() else Path(name_or_path)
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in studies_folder().glob("*.json")))
-        raise InputError(
-            f"There is no study '{name_or_path}'. Give one of {known}, or a JSON file."
-        )
+    path = named_file(studies_folder(), name_or_path, "study")
     return settings_from_json(StudySettings, read_json(path), f"The study {path.name}")

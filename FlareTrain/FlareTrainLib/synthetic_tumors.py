@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .crop_settings import TumorSettings
 from .label_values import IGNORE, TUMOR
-from .training_settings import TumorSettings
 from .tumor_looks import Look, draw_look
 from .tumor_shapes import tumor_distance
 

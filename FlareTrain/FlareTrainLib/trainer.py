@@ -13,14 +13,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from FlareSegmentLib.devices import choose_precision
 from FlareSegmentLib.errors import FlareError, InputError
-from FlareSegmentLib.network import SubvoxelUNet, build_network, space_to_depth
+from FlareSegmentLib.network import SubvoxelUNet, build_network
 
 from . import training_log
+from .batch_terms import batch_terms
 from .checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
-from .label_values import TUMOR
-from .losses import Annotation, build_loss, loss_at
-from .losses.deep_supervision import deeply_supervised
-from .losses.softmax import Marginal
+from .losses import build_loss, loss_at
 from .optimizers import build_optimizer, rate_factor
 from .processes import Processes
 from .sampling import Batch, CropSampler
@@ -69,15 +67,7 @@ class Trainer:
         self.device = processes.device
         fit = settings.fit
         torch.manual_seed(fit.seed)
-        self.network = build_network(settings.network.name, settings.network.arguments)
-        _check_sizes(settings, self.network)
-        if settings.network.name == TEXT_NETWORK:
-            words = load_text_embeddings(settings.text_embeddings or SHIPPED, settings.targets)
-            self.network.head.set_embeddings(torch.from_numpy(words))  # type: ignore[union-attr, operator]
-        self.network.to(self.device)
-        if self.device.type == "cpu" and isinstance(self.network, SubvoxelUNet):
-            # The layout of PyTorch's fast bfloat16 convolutions.
-            self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.network = _network(settings, self.device)
         self.model: nn.Module = self.network
         if processes.count > 1:
             if fit.batch % processes.count:
@@ -144,7 +134,8 @@ class Trainer:
         rate = self.learning_rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        terms = self._terms(batch)
+        loss_now = loss_at(self.loss, self.step / max(1, self.settings.fit.steps - 1))
+        terms = batch_terms(self.model, loss_now, batch, self.settings, self.precision)
         loss = torch.stack(list(terms.values())).sum()
         if not bool(torch.isfinite(loss)):
             raise Diverged
@@ -160,34 +151,6 @@ class Trainer:
         self._update_average()
         self.step += 1
         return {name: term.detach() for name, term in terms.items()}
-
-    def _terms(self, batch: Batch) -> dict[str, Tensor]:
-        """Terms of the loss of a batch."""
-        targets, fit = self.settings.targets, self.settings.fit
-        tumor = targets.index(TUMOR) + 1 if TUMOR in targets else None
-        annotation = Annotation(batch.known, tumor)
-        loss = loss_at(self.loss, self.step / max(1, fit.steps - 1))
-        autocast = torch.autocast(
-            self.device.type, self.precision, enabled=self.precision != torch.float32
-        )
-        network = self.network
-        # On a GPU its many small steps would be slow, and DistributedDataParallel sees only what
-        # goes through the model's own call.
-        alone = self.device.type == "cpu" and self.processes.count == 1
-        if (
-            alone
-            and isinstance(network, SubvoxelUNet)
-            and isinstance(loss, Marginal)
-            and loss.fusible
-        ):
-            image = batch.image.contiguous(memory_format=torch.channels_last_3d)
-            with autocast:
-                features = network.features(image)
-            labels = space_to_depth(batch.labels, network.settings.stem_stride)
-            return loss.of_features(features, network.head, labels, annotation)
-        with autocast:
-            outputs = self.model(batch.image)
-        return deeply_supervised(loss, outputs, batch.labels, annotation, fit.coarsest)
 
     def _update_average(self) -> None:
         decay = min(self.settings.fit.average, (1 + self.step) / (10 + self.step))
@@ -300,6 +263,20 @@ class Trainer:
         """Write a line of the log, in the first process."""
         if self.processes.first:
             training_log.append(self.run, entry)
+
+
+def _network(settings: TrainingSettings, device: torch.device) -> nn.Module:
+    """Give the network with random weights, where it computes."""
+    network = build_network(settings.network.name, settings.network.arguments)
+    _check_sizes(settings, network)
+    if settings.network.name == TEXT_NETWORK:
+        words = load_text_embeddings(settings.text_embeddings or SHIPPED, settings.targets)
+        network.head.set_embeddings(torch.from_numpy(words))  # type: ignore[union-attr, operator]
+    network.to(device)
+    if device.type == "cpu" and isinstance(network, SubvoxelUNet):
+        # The layout of PyTorch's fast bfloat16 convolutions.
+        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return network
 
 
 def _check_sizes(settings: TrainingSettings, network: nn.Module) -> None:

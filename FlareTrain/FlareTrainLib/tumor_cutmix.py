@@ -15,8 +15,8 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
+from .crop_settings import CutMixSettings
 from .label_values import IGNORE, TUMOR
-from .training_settings import CutMixSettings
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from FlareSegmentLib.errors import InputError
-
+from ..registries import arguments_of, chosen
 from .annotation import Annotation
 from .sigmoid import BceDice, MaskedBceDice, SelectedPartial
 from .softmax import CeDice, Marginal, MergeMaxCeDice
@@ -46,10 +45,8 @@ def build_loss(name: str, arguments: dict[str, Any]) -> Loss:
     InputError
         If the name or an argument is unknown.
     """
-    try:
-        return _known(name)(**arguments)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"The arguments of the loss '{name}' do not fit: {error}.") from error
+    with arguments_of("loss", name):
+        return chosen(LOSSES, name, "loss")(**arguments)
 
 
 def loss_at(loss: Loss, share: float) -> Loss:
@@ -59,10 +56,4 @@ def loss_at(loss: Loss, share: float) -> Loss:
 
 def activation(name: str) -> str:
     """Give "sigmoid" or "softmax": what a network trained with this loss ends in."""
-    return str(_known(name).activation)  # type: ignore[attr-defined]
-
-
-def _known(name: str) -> Callable[..., Loss]:
-    if name not in LOSSES:
-        raise InputError(f"There is no loss '{name}'. Known are: {', '.join(sorted(LOSSES))}.")
-    return LOSSES[name]
+    return str(chosen(LOSSES, name, "loss").activation)  # type: ignore[attr-defined]

@@ -39,6 +39,24 @@ class Annotation:
             return torch.zeros(len(self.known), dtype=torch.bool, device=self.known.device)
         return ~self.known[:, self.tumor - 1]
 
+    def may_hide_tumor(self, labels: Tensor) -> Tensor:
+        """Voxels whose label may hide an unlabelled tumor: organs, and what may be an organ.
+
+        Parameters
+        ----------
+        labels
+            (batch, k, j, i) label values.
+
+        Returns
+        -------
+        (batch, k, j, i) bool.
+        """
+        organs = self.known.clone()
+        if self.tumor is not None:
+            organs[:, self.tumor - 1] = True
+        anywhere = ~organs.all(dim=1)[:, None, None, None]
+        return self.tumor_unknown[:, None, None, None] & ((labels > 0) | anywhere)
+
     def unknown_organs(self) -> list[list[int]]:
         """Label values of the unlabelled targets other than tumor, per sample."""
         rows = self.known.cpu().tolist()

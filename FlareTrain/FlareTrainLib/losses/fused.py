@@ -31,7 +31,7 @@ class Merging:
     Attributes
     ----------
     background
-        Channels that join the background: organs that are not annotated.
+        Channels that join the background: organs that are not annotated, and the tumor with them.
     tumor
         Channel that joins every foreground label: a tumor that is not annotated; None for none.
     """

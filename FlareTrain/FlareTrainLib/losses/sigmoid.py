@@ -102,7 +102,41 @@ def _mean_over_pairs(terms: list[Tensor], weights: Tensor) -> list[Tensor]:
 
 
 @dataclass(frozen=True)
-class SelectedPartial:
+class _SigmoidLoss:
+    """What the sigmoid losses share.
+
+    Attributes
+    ----------
+    focal
+        Exponent of the focal weighting; 0 for plain cross-entropy.
+    tumor_weight
+        Weight of the tumor's terms against an organ's.
+    smooth
+        Added to both sides of the Dice ratio.
+    """
+
+    activation: ClassVar[str] = "sigmoid"
+    focal: float = 0.0
+    tumor_weight: float = 1.0
+    smooth: float = SMOOTH
+
+    def sums(
+        self, logits: Tensor, labels: Tensor, annotation: Annotation
+    ) -> tuple[SigmoidSums, Tensor, Tensor]:
+        """Sums of a batch, which pairs of sample and target are annotated, weights of targets.
+
+        Returns
+        -------
+        sums, known, weights
+            (batch, targets) float, 1 where annotated; (targets,).
+        """
+        weights = target_weights(logits, annotation, self.tumor_weight)
+        known = annotation.known.to(weights.dtype)
+        return SigmoidSums.of(logits, labels, self.focal), known, weights
+
+
+@dataclass(frozen=True)
+class SelectedPartial(_SigmoidLoss):
     """Selected partial loss (P1, eq. 2), with annotation taken case by case.
 
     The paper asks per patch whether a tumor is in it, so its tumor channel never sees a
@@ -115,30 +149,18 @@ class SelectedPartial:
     paper_exact
         The paper's own behaviour: all organs always count, the tumor only in patches that show
         one; Dice per sample, counted as one where masked.
-    focal
-        Exponent of the focal weighting; 0 for plain cross-entropy.
-    tumor_weight
-        Weight of the tumor's terms against an organ's.
-    smooth
-        Added to both sides of the Dice ratio.
     """
 
-    activation: ClassVar[str] = "sigmoid"
     paper_exact: bool = False
-    focal: float = 0.0
-    tumor_weight: float = 1.0
-    smooth: float = SMOOTH
 
     def __call__(self, logits: Tensor, labels: Tensor, annotation: Annotation) -> dict[str, Tensor]:
         """Terms "cross_entropy" and "dice" (one minus Dice)."""
-        sums = SigmoidSums.of(logits, labels, self.focal)
-        weights = target_weights(logits, annotation, self.tumor_weight)
+        sums, known, weights = self.sums(logits, labels, annotation)
         if self.paper_exact:
             return self._as_published(sums, annotation, weights)
-        active = annotation.known.to(weights.dtype)
-        (cross_entropy,) = _mean_over_pairs([sums.cross_entropy()], active * weights)
+        (cross_entropy,) = _mean_over_pairs([sums.cross_entropy()], known * weights)
         overlap, predicted, labelled = over_processes(
-            [(s * active).sum(0) for s in (sums.overlap, sums.predicted, sums.labelled)]
+            [(s * known).sum(0) for s in (sums.overlap, sums.predicted, sums.labelled)]
         )
         dice = (2 * overlap + self.smooth) / (predicted + labelled + self.smooth)
         share = torch.where(labelled > 0, weights, 0.0)
@@ -159,37 +181,25 @@ class SelectedPartial:
 
 
 @dataclass(frozen=True)
-class MaskedBceDice:
+class MaskedBceDice(_SigmoidLoss):
     """Masked back-propagation with binary cross-entropy and Dice (P2, section 2.2, Table 1).
 
-    The mean over all pairs of sample and annotated target; Dice per pair.
-
-    Attributes
-    ----------
-    focal, tumor_weight
-        As in `SelectedPartial`.
-    smooth
-        Added to both sides of the Dice ratio; P2's code uses one.
+    The mean over all pairs of sample and annotated target; Dice per pair, smoothed by one as in
+    P2's code.
     """
 
-    activation: ClassVar[str] = "sigmoid"
-    focal: float = 0.0
-    tumor_weight: float = 1.0
     smooth: float = 1.0
 
     def __call__(self, logits: Tensor, labels: Tensor, annotation: Annotation) -> dict[str, Tensor]:
         """Terms "cross_entropy" and "dice" (one minus Dice)."""
-        sums = SigmoidSums.of(logits, labels, self.focal)
-        weights = target_weights(logits, annotation, self.tumor_weight)
-        active = annotation.known.to(weights.dtype) * weights
-        cross_entropy, dice_loss = _mean_over_pairs(
-            [sums.cross_entropy(), 1 - sums.dice(self.smooth)], active
-        )
+        sums, known, weights = self.sums(logits, labels, annotation)
+        terms = [sums.cross_entropy(), 1 - sums.dice(self.smooth)]
+        cross_entropy, dice_loss = _mean_over_pairs(terms, known * weights)
         return {"cross_entropy": cross_entropy, "dice": dice_loss}
 
 
 @dataclass(frozen=True)
-class BceDice:
+class BceDice(_SigmoidLoss):
     """Binary cross-entropy and Dice of fully labelled volumes (P4, eq. 1 to 3).
 
     P4 trains one whole volume at a time, where every target is in view: Dice is the mean over
@@ -199,23 +209,15 @@ class BceDice:
     ----------
     paper_exact
         Only the positive term of the cross-entropy, as P4's eq. 2 is printed.
-    focal, tumor_weight, smooth
-        As in `SelectedPartial`.
     """
 
-    activation: ClassVar[str] = "sigmoid"
     paper_exact: bool = False
-    focal: float = 0.0
-    tumor_weight: float = 1.0
-    smooth: float = SMOOTH
 
     def __call__(self, logits: Tensor, labels: Tensor, annotation: Annotation) -> dict[str, Tensor]:
         """Terms "cross_entropy" and "dice" (one minus Dice)."""
-        sums = SigmoidSums.of(logits, labels, self.focal)
-        weights = target_weights(logits, annotation, self.tumor_weight)
-        active = annotation.known.to(weights.dtype) * weights
+        sums, known, weights = self.sums(logits, labels, annotation)
         cost = sums.positive / sums.voxels if self.paper_exact else sums.cross_entropy()
-        (cross_entropy,) = _mean_over_pairs([cost], active)
-        present = torch.where(sums.labelled > 0, active, 0.0)
+        (cross_entropy,) = _mean_over_pairs([cost], known * weights)
+        present = torch.where(sums.labelled > 0, known * weights, 0.0)
         (dice_loss,) = _mean_over_pairs([1 - sums.dice(self.smooth)], present)
         return {"cross_entropy": cross_entropy, "dice": dice_loss}

@@ -2,25 +2,24 @@
 
 Labels exclude each other, so a target that is not annotated is part of what is labelled
 background: its probability (marginal loss) or its logit (merge-max) joins the background's. A
-tumor that is not annotated may also lie in an organ and joins the label of each foreground
-voxel: "organ" then means "organ or tumor in it", and the tumor is neither taught nor punished.
+tumor that is not annotated may lie in any organ. It joins the label of each foreground voxel:
+"organ" then means "organ or tumor in it", and the tumor is neither taught nor punished. Where
+organs are not annotated either, background may be an organ with a tumor in it, and the tumor joins
+that too; where all organs are, background is outside of them, and no place for a tumor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from FlareSegmentLib.errors import InputError
-
 from ..label_values import IGNORE
-from .annotation import SMOOTH, Annotation, over_processes, usable_labels
-from .fused import LossSums, Merging, fused_sums
+from .annotation import Annotation, over_processes, usable_labels
+from .fused import Merging, fused_sums
+from .softmax_terms import SoftmaxLoss
 
 MERGES = ("logsumexp", "max")
 
@@ -29,119 +28,7 @@ NEVER = -1e9
 
 
 @dataclass(frozen=True)
-class _SoftmaxLoss:
-    """What the softmax losses share.
-
-    Attributes
-    ----------
-    focal
-        Exponent of the focal weighting of the cross-entropy; 0 for none.
-    tumor_weight
-        Weight of tumor voxels and of the tumor's Dice against an organ's.
-    smooth
-        Added to both sides of the Dice ratio.
-    class_weights
-        Weight of a voxel in the cross-entropy by its channel, background first; the mean is
-        over weights. Empty for equal ones.
-    class_weights_end
-        Exponent of `class_weights` at the end of the run, reached linearly from one: with 0 rare
-        organs are learned early and their borders are not drawn too wide in the end.
-    """
-
-    activation: ClassVar[str] = "softmax"
-    focal: float = 0.0
-    tumor_weight: float = 1.0
-    smooth: float = SMOOTH
-    class_weights: Sequence[float] = ()
-    class_weights_end: float = 1.0
-
-    def at(self, share: float) -> Self:
-        """Give the loss after this share of the run, 0 to 1."""
-        if self.class_weights_end == 1 or not self.class_weights:
-            return self
-        exponent = 1 + share * (self.class_weights_end - 1)
-        return replace(self, class_weights=[w**exponent for w in self.class_weights])
-
-    def terms(
-        self, log_p: Tensor, target: Tensor, annotation: Annotation, *, tumor_joins: bool
-    ) -> dict[str, Tensor]:
-        """Cross-entropy and batch Dice of the targets present.
-
-        Parameters
-        ----------
-        log_p
-            (batch, channels, k, j, i) log-probabilities.
-        target
-            (batch, k, j, i) channel numbers, `IGNORE` where nothing is known.
-        tumor_joins
-            Add the tumor's probability to the label's in samples whose tumors are unknown.
-        """
-        known = target != IGNORE
-        target = torch.where(known, target, 0)
-        weight = known.to(log_p.dtype).flatten()
-        picked = log_p.gather(1, target[:, None])[:, 0]
-        silent = torch.ones(log_p.shape[:2], dtype=log_p.dtype, device=log_p.device)
-        unknown = annotation.tumor_unknown
-        if annotation.tumor is not None:
-            silent[unknown, annotation.tumor] = 0
-        hidden = None
-        if tumor_joins and annotation.tumor is not None and bool(unknown.any()):
-            joins = unknown[:, None, None, None] & (target > 0)
-            hidden = torch.where(joins, log_p[:, annotation.tumor].exp(), 0.0)
-            picked = torch.where(joins, torch.logaddexp(picked, log_p[:, annotation.tumor]), picked)
-        picked = picked.flatten()
-
-        # Overlap and sizes without a one-hot copy: over 15 channels memory traffic is the cost.
-        channels = log_p.shape[1]
-        flat = target.flatten()
-        zeros = picked.new_zeros(channels)
-        overlap = zeros.index_add(0, flat, picked.exp() * weight)
-        sizes = log_p.exp().flatten(2) @ known.to(log_p.dtype).flatten(1)[..., None]
-        predicted = (sizes[..., 0] * silent).sum(0)
-        if hidden is not None:
-            # Else moving probability from an organ to the tumor in it would raise the Dice.
-            predicted = predicted.index_add(0, flat, hidden.flatten() * weight)
-        labelled = torch.bincount(flat, weight, channels).to(picked.dtype)
-
-        by_channel = self._channel_weights(channels, annotation)
-        if by_channel is not None:
-            weight = weight * by_channel.to(weight)[flat]
-        cost = -picked
-        if self.focal:
-            cost = cost * (1 - picked.exp()) ** self.focal
-        sums = LossSums((cost * weight).sum(), weight.sum(), overlap, predicted, labelled)
-        return self.ratios(sums, annotation)
-
-    def ratios(self, sums: LossSums, annotation: Annotation) -> dict[str, Tensor]:
-        """Cross-entropy and batch Dice from the sums of this process's part of the batch."""
-        cost, weight, overlap, predicted, labelled = over_processes(
-            [sums.cost, sums.weight, sums.overlap, sums.predicted, sums.labelled]
-        )
-        dice = (2 * overlap + self.smooth) / (predicted + labelled + self.smooth)
-        share = (labelled > 0).to(dice.dtype)
-        share[0] = 0
-        if annotation.tumor is not None:
-            share[annotation.tumor] *= self.tumor_weight
-        dice_loss = ((1 - dice) * share).sum() / share.sum().clamp(min=1e-12)
-        return {"cross_entropy": cost / weight.clamp(min=1), "dice": dice_loss}
-
-    def _channel_weights(self, channels: int, annotation: Annotation) -> Tensor | None:
-        """Weights of the cross-entropy by channel; None when all are one."""
-        if self.class_weights and len(self.class_weights) != channels:
-            raise InputError(
-                f"The loss has {len(self.class_weights)} class_weights, but the network has "
-                f"{channels} channels. Give one weight per channel, background first."
-            )
-        if not self.class_weights and self.tumor_weight == 1:
-            return None
-        weights = torch.tensor(self.class_weights or [1.0] * channels)
-        if annotation.tumor is not None:
-            weights[annotation.tumor] *= self.tumor_weight
-        return weights
-
-
-@dataclass(frozen=True)
-class CeDice(_SoftmaxLoss):
+class CeDice(SoftmaxLoss):
     """Cross-entropy and Dice as in nnU-Net (P5).
 
     P5's training cases are completed by pseudo-labels. Where one is not, the softmax runs over
@@ -159,7 +46,7 @@ class CeDice(_SoftmaxLoss):
 
 
 @dataclass(frozen=True)
-class MergeMaxCeDice(_SoftmaxLoss):
+class MergeMaxCeDice(SoftmaxLoss):
     """Merge-max operation with cross-entropy and Dice (P3, eq. 1).
 
     The logits of background and of all organs that are not annotated are replaced by their
@@ -253,12 +140,19 @@ class Marginal(MergeMaxCeDice):
         weights = self._channel_weights(channels, annotation)
         if weights is None:
             weights = torch.ones(channels)
-        unknown = annotation.tumor_unknown.tolist()
         merging = [
-            Merging(tuple(organs), annotation.tumor if tumor else None)
-            for organs, tumor in zip(annotation.unknown_organs(), unknown, strict=True)
+            _merging(organs, annotation.tumor if unknown else None)
+            for organs, unknown in zip(
+                annotation.unknown_organs(), annotation.tumor_unknown.tolist(), strict=True
+            )
         ]
         return self.ratios(fused_sums(features, head, labels, weights, merging), annotation)
+
+
+def _merging(organs: list[int], tumor: int | None) -> Merging:
+    """Give the channels that join others in a sample with these organs, and tumors, unknown."""
+    background = (*organs, tumor) if organs and tumor is not None else tuple(organs)
+    return Merging(background, tumor)
 
 
 def _join_background(labels: Tensor, annotation: Annotation) -> Tensor:
@@ -274,13 +168,11 @@ def _join_background(labels: Tensor, annotation: Annotation) -> Tensor:
 
 
 def _hardest_tumor(logits: Tensor, labels: Tensor, annotation: Annotation) -> Tensor:
-    """The larger of label's and tumor's logit at organ voxels where tumors are unknown."""
-    unknown = annotation.tumor_unknown
-    if annotation.tumor is None or not bool(unknown.any()):
+    """The larger of label's and tumor's logit wherever an unknown tumor may lie."""
+    if annotation.tumor is None or not bool(annotation.tumor_unknown.any()):
         return logits
-    organ = (labels > 0) & (labels != IGNORE)
-    joins = (organ & unknown[:, None, None, None])[:, None]
-    target = torch.where(organ, labels, 0)[:, None]
+    joins = annotation.may_hide_tumor(labels)[:, None]
+    target = torch.where(labels == IGNORE, 0, labels)[:, None]
     tumor = logits[:, annotation.tumor : annotation.tumor + 1]
     own = logits.gather(1, target)
     merged = logits.scatter(1, target, torch.where(joins, torch.maximum(own, tumor), own))

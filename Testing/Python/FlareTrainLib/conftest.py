@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 from FlareSegmentLib.labels import targets
 from FlareSegmentLib.writing import write_label_map
+
+sys.path.insert(0, str(Path(__file__).parent))  # slow_losses, training_parts
 
 SPACING = 8.0
 SHAPE = (24, 32, 36)
@@ -169,3 +172,16 @@ def raw_dataset(tmp_path: Path) -> Path:
     annotated["held_out"] = {"annotated": everything}
     (folder / "annotated.json").write_text(json.dumps(annotated))
     return folder
+
+
+@pytest.fixture(scope="session")
+def whole(packed_patients: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of six steps without interruption, batches drawn ahead."""
+    from training_parts import tiny
+
+    from FlareTrainLib.fit import fit_run
+
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    result = fit_run(run, packed_patients, tiny(), device="cpu")
+    assert (result.step, result.finished, result.stopped) == (6, True, False)
+    return run

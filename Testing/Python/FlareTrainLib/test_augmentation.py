@@ -8,8 +8,8 @@ import torch
 from scipy import ndimage
 
 from FlareTrainLib.augmentation import crop, random_displacement, random_matrix, warp
+from FlareTrainLib.crop_settings import AugmentationSettings
 from FlareTrainLib.label_values import IGNORE
-from FlareTrainLib.training_settings import AugmentationSettings
 
 SHAPE = (20, 26, 30)
 SIZE = (12, 10, 14)

@@ -39,7 +39,14 @@ def test_a_case_without_labels_judges_nothing(raw_dataset: Path) -> None:
 
 
 def test_a_file_that_says_something_else_is_refused(raw_dataset: Path) -> None:
-    write_json(raw_dataset / "split.json", {"case_0": "test"})
+    path = raw_dataset / "split.json"
+    write_json(path, {"case_0": "test"})
+    with pytest.raises(InputError, match="says 'test' of the case case_0; it can say 'training'"):
+        read_dataset(raw_dataset)
+    write_json(path, {"case_0": ["validation"]})
+    with pytest.raises(InputError, match=r"says \['validation'\] of the case case_0"):
+        read_dataset(raw_dataset)
+    write_json(path, ["case_0"])
     with pytest.raises(InputError, match="must look like"):
         read_dataset(raw_dataset)
 

@@ -15,13 +15,14 @@ import torch
 from FlareSegmentLib.bundle import ModelBundle
 from FlareSegmentLib.errors import BundleError, InputError
 from FlareTrainLib.cli import main
+from FlareTrainLib.crop_settings import SamplingSettings
 from FlareTrainLib.export import TrainedNetwork, export_bundle
 from FlareTrainLib.fit import fit_run
 from FlareTrainLib.grid import PackSettings
 from FlareTrainLib.initial_weights import find_bundle, started_from
 from FlareTrainLib.recipe import NetworkStage, Recipe, read_recipe
 from FlareTrainLib.settings import Part
-from FlareTrainLib.training_settings import FitSettings, SamplingSettings, TrainingSettings
+from FlareTrainLib.training_settings import FitSettings, TrainingSettings
 
 UNET = Part("SubvoxelUNet", {"widths": [4, 6], "stem_stride": [1, 1, 1], "convolutions": 1})
 GRID = PackSettings((8.0, 8.0, 8.0))

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from FlareSegmentLib.errors import InputError
+from FlareTrainLib.crop_settings import SamplingSettings
 from FlareTrainLib.mapped_npz import map_npz, write_npz
 from FlareTrainLib.packed_cases import VOXELS_PER_CLASS, find_places, load_cases
 from FlareTrainLib.packing import PackedCase, read_case, write_case, write_index
 from FlareTrainLib.sampling import CropSampler
-from FlareTrainLib.training_settings import SamplingSettings
 
 SPACING = (8.0, 8.0, 8.0)
 COUNT = 12

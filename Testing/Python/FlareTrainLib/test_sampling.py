@@ -13,17 +13,18 @@ import torch
 
 from FlareSegmentLib.errors import InputError
 from FlareTrainLib.augmentation import bend, change_intensity
-from FlareTrainLib.label_values import IGNORE, TUMOR
-from FlareTrainLib.packed_cases import load_cases
-from FlareTrainLib.packing import PackedCase, write_index
-from FlareTrainLib.prefetch import Prefetcher
-from FlareTrainLib.sampling import CropSampler, target_numbers
-from FlareTrainLib.training_settings import (
+from FlareTrainLib.crop_places import CropPlaces
+from FlareTrainLib.crop_settings import (
     AugmentationSettings,
     CutMixSettings,
     SamplingSettings,
     TumorSettings,
 )
+from FlareTrainLib.label_values import IGNORE, TUMOR
+from FlareTrainLib.packed_cases import load_cases
+from FlareTrainLib.packing import PackedCase, write_index
+from FlareTrainLib.prefetch import Prefetcher
+from FlareTrainLib.sampling import CropSampler, target_numbers
 
 SPACING = (8.0, 8.0, 8.0)
 PLAIN = SamplingSettings(patches=((8, 8, 8),), patch_weights=(), negative=0.0)
@@ -71,8 +72,9 @@ def test_batches_by_type_never_mix_annotations(packed_patients: Path) -> None:
 
 def test_foreground_crops_show_every_class_as_often(packed_patients: Path) -> None:
     sampler = sampler_of(packed_patients, replace(PLAIN, foreground=1.0))
+    places = CropPlaces(sampler.scans, sampler.sampling, sampler.targets)
     rng = np.random.default_rng(0)
-    drawn = Counter(sampler._class(rng, sampler._classes(sampler.scans)) for _ in range(2800))
+    drawn = Counter(places._class(rng, places._classes(sampler.scans)) for _ in range(2800))
     assert set(drawn) == set(range(1, 15))
     assert min(drawn.values()) > 140
     biased = sampler_of(packed_patients, replace(PLAIN, tumor_bias=0.8))
@@ -91,10 +93,9 @@ def test_a_foreground_crop_contains_the_class_it_is_centred_on(packed_patients: 
 def test_scan_first_sampling_takes_every_scan_as_often(packed_patients: Path) -> None:
     sampling = replace(PLAIN, foreground=1.0, class_balanced=False)
     sampler = sampler_of(packed_patients, sampling)
+    places = CropPlaces(sampler.scans, sampling, sampler.targets)
     rng = np.random.default_rng(0)
-    names = Counter(
-        sampler._draw_scan(rng, (8, 8, 8), sampler.scans)[0].case.name for _ in range(600)
-    )
+    names = Counter(places.draw(rng, (8, 8, 8), sampler.scans)[0].case.name for _ in range(600))
     assert all(150 < names[name] < 250 for name in ("all", "three", "healthy"))
 
 

@@ -8,9 +8,9 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from FlareTrainLib.crop_settings import TumorSettings
 from FlareTrainLib.label_values import IGNORE, TUMOR
 from FlareTrainLib.synthetic_tumors import add_tumors
-from FlareTrainLib.training_settings import TumorSettings
 from FlareTrainLib.tumor_looks import draw_look
 from FlareTrainLib.tumor_shapes import tumor_distance
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from FlareTrainLib.crop_settings import CutMixSettings
 from FlareTrainLib.label_values import IGNORE, TUMOR
-from FlareTrainLib.training_settings import CutMixSettings
 from FlareTrainLib.tumor_cutmix import TumorObject, extract_objects, paste_object
 
 SPACING = (8.0, 8.0, 8.0)
