@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from FlareSegmentLib.bundle import ModelBundle, bundled_model, read_info
 from FlareSegmentLib.cleanup import DEFAULT_LEAST_ML, STRUCTURE, TUMOR
-from FlareSegmentLib.devices import choose_precision
+from FlareSegmentLib.devices import choose_precision, cuda_problem
 from FlareSegmentLib.geometry import canonical_volume
 from FlareSegmentLib.labels import target_by_key, targets
 from FlareSegmentLib.phantom.negatives import make_head, make_legs, make_noise
@@ -169,6 +169,16 @@ def test_precision_of_this_machine_agrees_with_float32(bundle: ModelBundle, scan
         for precision in ("bfloat16", "float32")
     ]
     assert_same_organs(maps[0], maps[1], scan.voxel_volume_ml)
+
+
+def test_half_precision_of_a_gpu_agrees_with_float32(bundle: ModelBundle, scan: Volume) -> None:
+    if problem := cuda_problem():
+        pytest.skip(problem)
+    settings = replace(InferenceSettings.of(bundle.info.inference), cleanup=None)
+    on_gpu = Segmenter(bundle, "cuda", settings).segment(scan)
+    assert on_gpu.report["precision"] == "float16"
+    exact = Segmenter(bundle, "cpu", replace(settings, precision="float32")).segment(scan)
+    assert_same_organs(on_gpu.array, exact.array, scan.voxel_volume_ml)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
