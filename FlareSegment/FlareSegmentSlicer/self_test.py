@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unittest
+from typing import Any
 
 import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
@@ -42,7 +43,7 @@ class FlareSegmentTest(ScriptedLoadableModuleTest):
         volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Phantom")
         slicer.util.updateVolumeFromArray(volume, scan.array)
         volume.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(scan.affine))
-        logic = FlareSegmentLogic()
+        logic: Any = FlareSegmentLogic()
         segmentation = logic.process(volume, targets=["liver"])
         liver = labels.target_by_key("liver")
         mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, liver.key, volume) > 0

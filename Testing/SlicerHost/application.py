@@ -14,7 +14,7 @@ from PySide6 import QtCore, QtWidgets
 from SlicerHost import settings
 from SlicerHost.io_manager import qSlicerCoreIOManager
 from SlicerHost.module_manager import qSlicerModuleManager
-from SlicerHost.pythonqt.wrapper import invokable
+from SlicerHost.pythonqt.members import invokable
 from SlicerHost.widgets.declaring import stored
 
 VERSION = (5, 13)

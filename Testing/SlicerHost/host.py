@@ -15,7 +15,7 @@ import slicer
 from PySide6 import QtCore, QtWidgets
 
 from SlicerHost import namespace, scene
-from SlicerHost.pythonqt import modals, signals, wrapper
+from SlicerHost.pythonqt import modals, signals, timers, wrapper
 from SlicerHost.pythonqt.conversion import to_python
 
 _log = logging.getLogger(__name__)
@@ -197,7 +197,7 @@ class Host:
         while QtWidgets.QApplication.overrideCursor() is not None:
             QtWidgets.QApplication.restoreOverrideCursor()
             left.append("An override cursor was not restored.")
-        wrapper.drop_single_shots()
+        timers.drop_single_shots()
         self.clear_scene()
         self._delete_later()
         left += _running_things()

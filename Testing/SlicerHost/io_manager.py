@@ -9,7 +9,7 @@ from typing import Any
 import slicer
 from PySide6 import QtCore
 
-from SlicerHost.pythonqt.wrapper import invokable
+from SlicerHost.pythonqt.members import invokable
 
 _EXTENSIONS = {
     ".seg.nrrd": "SegmentationFile",

@@ -7,7 +7,7 @@ from typing import Any
 import slicer
 from PySide6 import QtCore, QtWidgets
 
-from SlicerHost.pythonqt.wrapper import invokable
+from SlicerHost.pythonqt.members import invokable
 
 
 class qSlicerModuleSelectorToolBar(QtWidgets.QToolBar):

@@ -12,7 +12,7 @@ import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from SlicerHost.pythonqt.conversion import to_python
-from SlicerHost.pythonqt.wrapper import invokable
+from SlicerHost.pythonqt.members import invokable
 from SlicerHost.widgets.declaring import stored
 from SlicerHost.widgets.mrml_widgets import qMRMLWidget
 

@@ -10,7 +10,7 @@ from typing import Any
 from PySide6 import QtCore, QtUiTools, QtWidgets
 
 from SlicerHost.pythonqt import signals
-from SlicerHost.pythonqt.wrapper import _find, invokable
+from SlicerHost.pythonqt.members import find_member, invokable
 
 _registered: dict[str, type] = {}
 
@@ -98,7 +98,7 @@ def _numbers_for_enums(prop: ElementTree.Element, cls: type) -> None:
     for child in list(prop):
         words = re.split(r"\|", child.text or "")
         names = [word.split("::")[-1] for word in words]
-        values = [_find(cls, name) for name in names]
+        values = [find_member(cls, name) for name in names]
         ours = cls.__name__ in _registered and (child.text or "").startswith(cls.__name__)
         if ours and child.tag in ("set", "enum") and all(values):
             prop.remove(child)
@@ -130,7 +130,7 @@ def _named(root: QtWidgets.QWidget, name: str) -> QtCore.QObject:
 def _connect(root: QtWidgets.QWidget, sender: str, signal: str, receiver: str, slot: str) -> None:
     source, target = _named(root, sender), _named(root, receiver)
     name = slot.split("(")[0]
-    member = _find(type(target), name)
+    member = find_member(type(target), name)
     if member is None or not callable(member):
         raise UiFileError(f"{type(target).__name__} ({receiver}) has no slot {slot}.")
     _check_slot(target, slot)

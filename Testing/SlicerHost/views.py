@@ -78,7 +78,7 @@ def render_views(
     Image.fromarray(sheet).save(path)
 
 
-def _choose_window() -> None:
+def choose_window() -> None:
     """Let VTK draw without a display.
 
     With EGL at hand VTK is spared the try with X, and its warning; else it looks for OSMesa.
@@ -146,7 +146,7 @@ def _center(bounds: tuple[float, ...]) -> tuple[float, float, float]:
 
 
 def _window(size: tuple[int, int]) -> tuple[Any, Any, Any]:
-    _choose_window()
+    choose_window()
     window = vtk.vtkRenderWindow()
     window.SetOffScreenRendering(True)
     window.SetMultiSamples(0)

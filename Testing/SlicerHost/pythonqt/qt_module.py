@@ -51,7 +51,7 @@ class _Namespace:
         import enum
 
         from SlicerHost.pythonqt.enums import EnumValue
-        from SlicerHost.pythonqt.wrapper import EnumClass
+        from SlicerHost.pythonqt.methods import EnumClass
 
         member = getattr(self._native, name, None)
         if isinstance(member, enum.EnumMeta):

@@ -9,7 +9,7 @@ from typing import Any
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from SlicerHost.pythonqt import modals
-from SlicerHost.pythonqt.wrapper import invokable
+from SlicerHost.pythonqt.members import invokable
 from SlicerHost.widgets.declaring import stored
 
 _CHECKED = QtCore.Qt.CheckState.Checked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from SlicerHost.pythonqt.wrapper import invokable
+from SlicerHost.pythonqt.members import invokable
 from SlicerHost.widgets.declaring import stored
 
 _NO_LIMIT = 16777215

@@ -8,7 +8,7 @@ import slicer
 import vtk
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from SlicerHost.pythonqt.wrapper import invokable
+from SlicerHost.pythonqt.members import invokable
 from SlicerHost.widgets.ctk_values import ctkDoubleSpinBox, ctkSliderWidget
 from SlicerHost.widgets.ctk_widgets import ctkMenuButton
 from SlicerHost.widgets.declaring import stored

@@ -8,7 +8,7 @@ import slicer
 import vtk
 from PySide6 import QtCore, QtWidgets
 
-from SlicerHost.pythonqt.wrapper import invokable
+from SlicerHost.pythonqt.members import invokable
 from SlicerHost.widgets.declaring import stored
 from SlicerHost.widgets.mrml_observing import Observers
 
