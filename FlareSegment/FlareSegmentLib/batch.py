@@ -6,27 +6,26 @@ is somebody else's and is left alone.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .bundle_info import DESCRIPTION, bundled_model
+from .batch_request import check_same_request, model_hash, request_for_case
+from .batch_settings import FORMATS, BatchSettings, CaseResult
+from .bundle_info import bundled_model
 from .cases import Case
 from .errors import FlareError, OutputError
 from .labels import target_by_key
 from .memory import MemorySampler
-from .model_choice import read_choice
 from .progress import ProgressCallback
 from .read_ahead import ReadAhead
 from .reading import read_label_map
 from .report import CaseFacts, case_report, write_json
-from .result_folder import ResultFolder
+from .result_folder import Record, ResultFolder
 from .statistics import organ_statistics
 from .writing import write_label_map
 
@@ -36,70 +35,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FORMATS = ("nii.gz", "nrrd", "seg.nrrd")
-"""Formats of the label map; the last is Slicer's segmentation."""
-
-
-@dataclass(frozen=True)
-class BatchSettings:
-    """What is wanted of every case.
-
-    Attributes
-    ----------
-    output
-        Folder of the results; made when missing.
-    targets
-        Keys of the targets, or None for all that the model knows.
-    format
-        One of `FORMATS`.
-    device
-        ``"auto"``, ``"cpu"`` or ``"cuda"``.
-    model
-        Folder of a model bundle; None is the bundled one.
-    series, frame
-        As in `read_volume`.
-    json, preview
-        Whether to write ``<case>_seg.json`` and ``<case>_seg.png`` too.
-    overwrite
-        Whether to replace what is there.
-    """
-
-    output: Path
-    targets: tuple[str, ...] | None = None
-    format: str = "nii.gz"
-    device: str = "auto"
-    model: Path | None = None
-    series: str | None = None
-    frame: int | None = None
-    json: bool = False
-    preview: bool = False
-    overwrite: bool = False
-
-
-@dataclass(frozen=True)
-class CaseResult:
-    """What became of one case.
-
-    Attributes
-    ----------
-    case
-        The case.
-    state
-        ``"done"``, ``"skipped"`` (it was finished before), ``"claimed"`` (another process works
-        on it) or ``"failed"``.
-    path
-        The label map.
-    report
-        Of `case_report`, when done or skipped.
-    message
-        A sentence, when failed or claimed.
-    """
-
-    case: Case
-    state: str
-    path: Path
-    report: dict[str, Any] | None = None
-    message: str = ""
+__all__ = ["FORMATS", "Batch", "BatchSettings", "CaseResult", "run_batch"]
 
 
 class Batch:
@@ -125,8 +61,8 @@ class Batch:
         self.cases = tuple(cases)
         self.settings = settings
         self._inputs = {os.path.realpath(case.source) for case in cases}
-        self._model = _model_folder(settings)
-        self._model_hash = _model_hash(self._model)
+        self._model = settings.model or bundled_model()
+        self._model_hash = model_hash(self._model)
         self._segmenter: Segmenter | None = None
         self._ahead = ReadAhead(settings.series, settings.frame)
         self.folder = ResultFolder(settings.output, settings.overwrite)
@@ -146,9 +82,9 @@ class Batch:
                 return None
             record = self.folder.record(case.name)
             if record is None:
-                self.folder.check_free(case.name, self._endings())
+                self.folder.check_free(case.name, self.settings.endings)
                 return None
-            self._check_same_request(case, record)
+            check_same_request(self._request(case), record["request"], self.settings.output)
             # A record without report is of a run that was killed while it wrote.
             if record["report"] is None:
                 return None
@@ -222,6 +158,7 @@ class Batch:
     def _segment(
         self, case: Case, progress: ProgressCallback, following: Case | None
     ) -> dict[str, Any]:
+        """Read, segment and write one case; gives its report."""
         start = time.perf_counter()
         with MemorySampler() as memory:
             progress("read", 0.0)
@@ -233,8 +170,7 @@ class Batch:
             label_map = self.load().segment(volume, self.settings.targets, progress)
             computed = time.perf_counter()
             progress("write", 0.0)
-            request = self._request(case)
-            self.folder.write_record(case.name, request, None)
+            entry = self.folder.begin(case.name, self._request(case), self.settings.endings)
             labels = [target_by_key(key) for key in label_map.targets]
             write_label_map(self._path(case), label_map.array, label_map.affine, labels)
             rows = organ_statistics(label_map.array, volume.array, volume.affine, label_map.targets)
@@ -245,20 +181,22 @@ class Batch:
         report = case_report(volume, label_map, rows, facts)
         if self.settings.json:
             write_json(self.folder.result(case.name, "json"), report)
-        self.folder.write_record(case.name, request, report)
+        self.folder.finish(case.name, entry, report)
         progress("write", 1.0)
         return report
 
-    def _add_what_is_missing(self, case: Case, record: dict[str, Any]) -> None:
+    def _add_what_is_missing(self, case: Case, record: Record) -> None:
         """Write report and preview of a finished case that was made without them."""
-        json_path = self.folder.result(case.name, "json")
-        preview_path = self.folder.result(case.name, "png")
-        if self.settings.json and not json_path.exists():
-            write_json(json_path, record["report"])
-        if self.settings.preview and not preview_path.exists():
+        wanted = [e for e in self.settings.endings if not self.folder.result(case.name, e).exists()]
+        if not wanted:
+            return
+        if "json" in wanted:
+            write_json(self.folder.result(case.name, "json"), record["report"])
+        if "png" in wanted:
             labels, _ = read_label_map(self._path(case))
             volume = case.read(self.settings.series, self.settings.frame)
             self._write_preview(case, volume, labels)
+        self.folder.add_files(case.name, record, wanted)
 
     def _write_preview(self, case: Case, volume: Volume, labels: Any) -> None:
         from .preview import render_preview  # needs Pillow, which the rest does not
@@ -268,54 +206,16 @@ class Batch:
     def _path(self, case: Case) -> Path:
         return self.folder.result(case.name, self.settings.format)
 
-    def _endings(self) -> list[str]:
-        json = ["json"] if self.settings.json else []
-        preview = ["png"] if self.settings.preview else []
-        return [self.settings.format, *json, *preview]
+    def _request(self, case: Case) -> dict[str, Any]:
+        return request_for_case(case, self.settings, self._model_hash)
 
     def _check_overwrites_no_input(self, case: Case) -> None:
-        for ending in self._endings():
+        for ending in self.settings.endings:
             path = self.folder.result(case.name, ending)
             if os.path.realpath(path) in self._inputs:
                 raise OutputError(
                     f"The result would overwrite the scan {path}. Choose another output folder."
                 )
-
-    def _check_same_request(self, case: Case, record: dict[str, Any]) -> None:
-        """Raise `OutputError` when the finished result is not the one that is wanted."""
-        names = {
-            "scan": "another scan",
-            "model": "another model",
-            "targets": "other targets",
-            "format": "another format",
-            "series": "another series",
-            "frame": "another frame",
-        }
-        wanted, made = self._request(case), record["request"]
-        other = [name for key, name in names.items() if wanted[key] != made.get(key)]
-        if other:
-            raise OutputError(
-                f"The result in {self.settings.output} was made with {' and '.join(other)}. "
-                "Choose another output folder, or allow --overwrite."
-            )
-
-    def _request(self, case: Case) -> dict[str, Any]:
-        """Give what a result depends on; device and number format may change nothing visible."""
-        try:
-            scan = case.fingerprint()
-        except OSError as error:
-            raise OutputError(
-                f"{case.source} cannot be read ({error.strerror or error}). Check the path."
-            ) from error
-        targets = self.settings.targets
-        return {
-            "scan": scan,
-            "model": self._model_hash,
-            "targets": None if targets is None else list(targets),
-            "format": self.settings.format,
-            "series": self.settings.series,
-            "frame": self.settings.frame,
-        }
 
 
 def run_batch(
@@ -367,7 +267,13 @@ def run_batch(
         with suppress(OutputError):
             batch.folder.write_statistics()
         raise
-    batch.folder.write_statistics()
+    models = batch.folder.write_statistics()
+    if len(models) > 1:
+        logger.warning(
+            "statistics.csv holds cases of %d models: %s. The column model says which.",
+            len(models),
+            ", ".join(models),
+        )
     return results
 
 
@@ -376,15 +282,3 @@ def _folder_sentence(error: OSError) -> str:
         f"The output folder cannot be used ({error.strerror or error}). Choose another one, or a "
         "shorter name for the scan."
     )
-
-
-def _model_folder(settings: BatchSettings) -> Path:
-    if settings.model is not None:
-        return settings.model
-    return bundled_model()
-
-
-def _model_hash(folder: Path) -> str:
-    """SHA-256 of model.json, which holds the SHA-256 of the weights."""
-    read_choice(folder)  # refuses a folder without model before any case is looked at
-    return hashlib.sha256((folder / DESCRIPTION).read_bytes()).hexdigest()

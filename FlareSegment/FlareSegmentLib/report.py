@@ -19,7 +19,7 @@ from .writing import replaced_file
 FORMAT_VERSION = 1
 """Raised when a key of the report changes its meaning."""
 
-STATISTICS_COLUMNS = ("case", "target", "volume_ml", "mean_hu", "sd_hu", "voxels")
+STATISTICS_COLUMNS = ("case", "target", "volume_ml", "mean_hu", "sd_hu", "voxels", "model")
 
 _DIGITS = 4
 """Digits after the point in tables: more than a scan can tell, fewer than float noise."""
@@ -120,7 +120,8 @@ def statistics_csv(reports: Iterable[dict[str, Any]]) -> str:
     writer.writerow(STATISTICS_COLUMNS)
     for report in reports:
         for row in report["targets"]:
-            values = {"case": report["case"], "target": row["key"], **row}
+            about = {"case": report["case"], "target": row["key"], "model": report.get("model")}
+            values = {**about, **row}
             writer.writerow([_cell(values[column]) for column in STATISTICS_COLUMNS])
     return text.getvalue()
 

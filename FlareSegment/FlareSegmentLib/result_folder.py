@@ -19,8 +19,8 @@ RECORD_FOLDER = ".flare-segment"
 STATISTICS = "statistics.csv"
 
 Record = dict[str, Any]
-"""What a result was made from (``request``) and its report; the report is None while it is
-written, so that a result whose writer was killed is known to be incomplete."""
+"""What a result was made from (``request``), its report, and the endings of its files; the report
+is None while it is written, so that a result whose writer was killed is known to be incomplete."""
 
 
 class ResultFolder:
@@ -72,33 +72,78 @@ class ResultFolder:
     def record(self, case: str) -> Record | None:
         """Give the record of a case; None without one, or when its label map is gone."""
         record = _read(self._record_path(case))
-        if record is None:
-            return None
-        made = self.result(case, str(record["request"].get("format")))
-        return record if made.is_file() else None
+        return record if record is not None and self._has_label_map(case, record) else None
 
-    def write_record(self, case: str, request: Record, report: Record | None) -> None:
-        """Write what a result is made from, and its report once everything is there.
+    def begin(self, case: str, request: Record, endings: Sequence[str]) -> Record:
+        """Note that the results of a case are being written; gives what `finish` needs.
+
+        Parameters
+        ----------
+        case
+            Its name.
+        request
+            What the results are made from.
+        endings
+            Of the files that will be written.
 
         Raises
         ------
         OutputError
-            When it cannot be written.
+            When the note cannot be written.
         """
-        write_json(self._record_path(case), {"request": request, "report": report})
+        before = _read(self._record_path(case))
+        # Until the end both sets are ours: the run may be killed on the way.
+        files = dict.fromkeys([*endings, *(_files(before) if before else [])])
+        self._write_record(case, {"request": request, "report": None, "files": list(files)})
+        return {"request": request, "files": list(endings)}
+
+    def finish(self, case: str, entry: Record, report: Record) -> None:
+        """Note that everything is there, and remove what an earlier run left beside it.
+
+        A report or a label map in another format that was made with another model would be taken
+        for this one's.
+
+        Raises
+        ------
+        OutputError
+            When the note cannot be written, or a file cannot be removed.
+        """
+        record = _read(self._record_path(case))
+        for ending in set(_files(record) if record else []) - set(entry["files"]):
+            path = self.result(case, ending)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise OutputError(
+                    f"{path}, of an earlier run, could not be removed ({error.strerror or error}). "
+                    "Close the programs that show it, then run again with --overwrite."
+                ) from error
+        self._write_record(case, {**entry, "report": report})
+
+    def add_files(self, case: str, record: Record, endings: Sequence[str]) -> None:
+        """Note that files were added to a finished case."""
+        files = dict.fromkeys([*_files(record), *endings])
+        self._write_record(case, {**record, "files": list(files)})
 
     def check_free(self, case: str, endings: Sequence[str]) -> None:
         """Raise `OutputError` when a result would replace a file that we know nothing about."""
+        record = _read(self._record_path(case))
+        ours = _files(record) if record else []
         for ending in endings:
             path = self.result(case, ending)
-            if path.exists():
+            if ending not in ours and path.exists():
                 raise OutputError(
                     f"{path} is there already, and nothing says that this program made it. Choose "
                     "another output folder, or allow --overwrite."
                 )
 
-    def write_statistics(self) -> None:
+    def write_statistics(self) -> list[str]:
         """Write ``statistics.csv`` over all finished cases, whichever run finished them.
+
+        Returns
+        -------
+        list of str
+            Names of the models that the cases were segmented with.
 
         Raises
         ------
@@ -106,21 +151,38 @@ class ResultFolder:
             When it cannot be written.
         """
         while True:
-            records = self._all_records()
-            reports = [record["report"] for record in records if record and record["report"]]
+            reports = self._reports()
             if not reports:
-                return
+                return []
             with replaced_file(self.path / STATISTICS) as file:
                 file.write(statistics_csv(reports).encode("utf-8", errors="backslashreplace"))
             # Another process may have finished a case while we wrote.
-            if self._all_records() == records:
-                return
+            if self._reports() == reports:
+                return sorted({str(report.get("model")) for report in reports})
 
     def _record_path(self, case: str) -> Path:
         return self._records / f"{case}.json"
 
-    def _all_records(self) -> list[Record | None]:
-        return [_read(path) for path in sorted(self._records.glob("*.json"))]
+    def _write_record(self, case: str, record: Record) -> None:
+        write_json(self._record_path(case), record)
+
+    def _has_label_map(self, case: str, record: Record) -> bool:
+        return self.result(case, str(record["request"].get("format"))).is_file()
+
+    def _reports(self) -> list[Record]:
+        """Reports of the finished cases whose label maps are there, by name."""
+        reports = []
+        for path in sorted(self._records.glob("*.json")):
+            record = _read(path)
+            if record and record["report"] and self._has_label_map(path.stem, record):
+                reports.append(record["report"])
+        return reports
+
+
+def _files(record: Record) -> list[str]:
+    """Endings of the files of a case; records of version 0.1 name the label map only."""
+    files: list[str] = record.get("files", [str(record["request"].get("format"))])
+    return files
 
 
 def _read(path: Path) -> Record | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections.abc import Callable
@@ -19,32 +20,6 @@ from FlareSegmentLib.reading import read_label_map
 from FlareSegmentLib.result_folder import RECORD_FOLDER
 
 Segment = Callable[..., list[CaseResult]]
-
-
-@pytest.fixture
-def scans(tmp_path: Path, tiny_ct: np.ndarray) -> Path:
-    """Folder with the scans one and two."""
-    folder = tmp_path / "scans"
-    folder.mkdir()
-    for name, array in (("one", tiny_ct), ("two", tiny_ct[:, ::-1])):
-        image = sitk.GetImageFromArray(array)
-        image.SetSpacing((9.0, 9.0, 9.0))
-        sitk.WriteImage(image, str(folder / f"{name}.nii.gz"))
-    return folder
-
-
-@pytest.fixture
-def segment(tiny_bundle: Path, scans: Path, tmp_path: Path) -> Segment:
-    """Run a batch over the scans, or over the paths given, into the folder out."""
-
-    def run(*inputs: Path, **settings: object) -> list[CaseResult]:
-        output = tmp_path / "out"
-        wanted = BatchSettings(output=output, model=tiny_bundle, device="cpu")
-        wanted = type(wanted)(**{**wanted.__dict__, **settings})
-        batch = Batch(find_cases(inputs or [scans], output), wanted)
-        return run_batch(batch, lambda *_: None, lambda *_: None, lambda *_: None)
-
-    return run
 
 
 def states(results: list[CaseResult]) -> dict[str, str]:
@@ -120,84 +95,6 @@ def test_only_wanted_targets_are_in_the_result(segment: Segment) -> None:
     assert one.report["targets"][0]["voxels"] == voxels[found[0]]
 
 
-def test_finished_cases_are_skipped(segment: Segment) -> None:
-    times = {result.path: result.path.stat().st_mtime_ns for result in segment()}
-    again = segment()
-    assert states(again) == {"one": "skipped", "two": "skipped"}
-    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
-
-
-def test_finished_case_gets_what_was_not_asked_for_before(segment: Segment, tmp_path: Path) -> None:
-    segment()
-    results = segment(json=True, preview=True)
-    assert states(results) == {"one": "skipped", "two": "skipped"}
-    report = json.loads((tmp_path / "out" / "two_seg.json").read_text(encoding="utf-8"))
-    assert report == results[1].report
-    assert (tmp_path / "out" / "two_seg.png").exists()
-
-
-def test_deleted_result_is_made_again(segment: Segment) -> None:
-    one, _ = segment()
-    one.path.unlink()
-    assert states(segment()) == {"one": "done", "two": "skipped"}
-
-
-@pytest.mark.parametrize(
-    ("settings", "word"),
-    [({"targets": ("liver",)}, "targets"), ({"format": "nrrd"}, "format"), ({"frame": 0}, "frame")],
-)
-def test_result_with_other_settings_is_neither_passed_off_nor_replaced(
-    segment: Segment, settings: dict[str, object], word: str
-) -> None:
-    before = [result.path.read_bytes() for result in segment()]
-    results = segment(**settings)
-    assert states(results) == {"one": "failed", "two": "failed"}
-    assert all(word in result.message for result in results)
-    assert [path.read_bytes() for path in sorted(results[0].path.parent.glob("*.nii.gz"))] == before
-    assert states(segment(**settings, overwrite=True)) == {"one": "done", "two": "done"}
-
-
-def test_scan_of_the_same_name_is_not_taken_for_the_finished_one(
-    segment: Segment, scans: Path, tmp_path: Path
-) -> None:
-    """Two patients whose scans are called alike, in two runs into one folder."""
-    segment(scans / "one.nii.gz")
-    other = tmp_path / "patient2" / "one.nii.gz"
-    other.parent.mkdir()
-    (scans / "two.nii.gz").rename(other)
-    (result,) = segment(other)
-    assert result.state == "failed"
-    assert "another scan" in result.message
-
-
-def test_file_of_somebody_else_is_left_alone(segment: Segment, tmp_path: Path) -> None:
-    theirs = tmp_path / "out" / "one_seg.nii.gz"
-    theirs.parent.mkdir()
-    theirs.write_text("a correction of many hours")
-    results = segment()
-    assert states(results) == {"one": "failed", "two": "done"}
-    assert theirs.read_text() == "a correction of many hours"
-
-
-def test_statistics_of_somebody_else_are_left_alone(segment: Segment, tmp_path: Path) -> None:
-    theirs = tmp_path / "out" / "statistics.csv"
-    theirs.parent.mkdir()
-    theirs.write_text("theirs")
-    with pytest.raises(OutputError, match=r"statistics\.csv"):
-        segment()
-    assert theirs.read_text() == "theirs"
-
-
-def test_result_never_replaces_a_scan(segment: Segment, scans: Path) -> None:
-    """Output into the folder of the scans, where one scan has the name of a result."""
-    two = scans / "two.nii.gz"
-    scan = two.rename(scans / "one_seg.nii.gz")
-    before = scan.read_bytes()
-    results = segment(scans / "one.nii.gz", scan, output=scans, overwrite=True)
-    assert states(results) == {"one": "failed", "one_seg": "done"}
-    assert scan.read_bytes() == before
-
-
 def test_dicom_study_gives_a_result_on_its_grid(
     segment: Segment, tmp_path: Path, tiny_ct: np.ndarray, write_dicom: Callable[..., Path]
 ) -> None:
@@ -225,12 +122,42 @@ def test_statistics_hold_all_cases_of_all_runs(segment: Segment, scans: Path) ->
     segment(scans / "one.nii.gz")
     results = segment(scans / "two.nii.gz")
     lines = (results[0].path.parent / "statistics.csv").read_text().splitlines()
-    assert lines[0] == "case,target,volume_ml,mean_hu,sd_hu,voxels"
+    assert lines[0] == "case,target,volume_ml,mean_hu,sd_hu,voxels,model"
     assert [line.split(",")[0] for line in lines[1:]] == ["one"] * 14 + ["two"] * 14
     report = results[0].report
     assert report is not None
     expected = [round(row["volume_ml"], 4) for row in report["targets"]]
     assert [float(line.split(",")[2]) for line in lines[15:]] == expected
+
+
+def test_statistics_leave_out_what_was_deleted(segment: Segment) -> None:
+    one, two = segment()
+    one.path.unlink()
+    segment(two.case.source)
+    lines = (two.path.parent / "statistics.csv").read_text().splitlines()
+    assert {line.split(",")[0] for line in lines[1:]} == {"two"}
+
+
+def test_statistics_say_which_model_and_warn_of_two(
+    segment: Segment,
+    scans: Path,
+    tiny_bundle: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """New scans, a newer model, the same folder: the cases before are not segmented again."""
+    segment(scans / "one.nii.gz")
+    newer = tmp_path / "newer"
+    shutil.copytree(tiny_bundle, newer)
+    content = json.loads((newer / "model.json").read_text(encoding="utf-8"))
+    content["version"] = "2"
+    (newer / "model.json").write_text(json.dumps(content), encoding="utf-8")
+    assert not caplog.records
+    segment(scans / "two.nii.gz", model=newer)
+    assert "2 models: random 1, random 2" in caplog.text
+    text = (tmp_path / "out" / "statistics.csv").read_text()
+    models = {row["case"]: row["model"] for row in csv.DictReader(text.splitlines())}
+    assert models == {"one": "random 1", "two": "random 2"}
 
 
 def test_case_claimed_by_another_process_is_left_to_it(segment: Segment, tmp_path: Path) -> None:
@@ -260,17 +187,6 @@ def test_stop_leaves_no_half_file_and_the_next_run_goes_on(
     assert visible(output) == {"one_seg.nii.gz", "one_seg.json", "statistics.csv"}
     assert {path.name for path in (output / RECORD_FOLDER).iterdir()} == {"one.json"}
     assert states(segment(json=True)) == {"one": "skipped", "two": "done"}
-
-
-def test_run_killed_while_it_wrote_is_repeated(segment: Segment, tmp_path: Path) -> None:
-    """Killed between the label map and its record: the result is ours, but not known complete."""
-    one, _ = segment()
-    record = tmp_path / "out" / RECORD_FOLDER / "one.json"
-    content = json.loads(record.read_text(encoding="utf-8"))
-    record.write_text(json.dumps({**content, "report": None}), encoding="utf-8")
-    one.path.write_bytes(one.path.read_bytes()[:100])
-    assert states(segment()) == {"one": "done", "two": "skipped"}
-    assert read_label_map(one.path)[0].shape == (24, 32, 40)
 
 
 def test_folder_without_model_is_refused_before_any_case(segment: Segment, tmp_path: Path) -> None:

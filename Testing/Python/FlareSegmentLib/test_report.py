@@ -33,7 +33,8 @@ def row(key: str, voxels: int) -> dict[str, object]:
 def report(*rows: dict[str, object]) -> dict[str, object]:
     array = np.zeros((8, 9, 10), np.int16)
     volume = Volume(array, np.diag([-1.0, -1.5, 2.0, 1.0]), "name, with comma", ("Read.",))
-    engine = {"device": "cpu", "seconds": {"network": 1.0, "total": 9.0}, "notes": ["Read.", "B"]}
+    engine: dict[str, object] = {"device": "cpu", "model": "flare-base 1"}
+    engine |= {"seconds": {"network": 1.0, "total": 9.0}, "notes": ["Read.", "B"]}
     label_map = LabelMap(array.astype(np.uint8), volume.affine, ("liver",), engine)
     facts = CaseFacts(Path("a b.nii.gz"), 0.5, 0.25, 2.0, {"peak_bytes": 10})
     return case_report(volume, label_map, list(rows), facts)
@@ -61,6 +62,7 @@ def test_statistics_are_read_back_as_they_were() -> None:
         "mean_hu": "51.5",
         "sd_hu": "2.25",
         "voxels": "5",
+        "model": "flare-base 1",
     }
     assert (spleen["volume_ml"], spleen["mean_hu"], spleen["voxels"]) == ("0.0", "", "0")
 
