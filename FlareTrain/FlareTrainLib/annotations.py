@@ -28,13 +28,7 @@ def read_annotations(path: Path) -> dict[str, dict[str, tuple[int, ...]]]:
     content = read_json(path)
     if not isinstance(content, dict):
         raise InputError(f'{path} must look like {{"case": {{"annotated": [1, 2]}}}}.')
-    result = {}
-    for name, entry in content.items():
-        listed: Any = entry if isinstance(entry, dict) else {"annotated": entry}
-        result[str(name)] = {
-            key: _ids(listed.get(key, []), f"{path}: {name}") for key in ("annotated", "absent")
-        }
-    return result
+    return {str(name): _entry(entry, f"{path}: {name}") for name, entry in content.items()}
 
 
 def derive_annotated(labels: Path | None, values: Mapping[int, int]) -> tuple[int, ...]:
@@ -43,6 +37,24 @@ def derive_annotated(labels: Path | None, values: Mapping[int, int]) -> tuple[in
         return ()
     array = target_ids(read_label_map(labels)[0], values, labels)
     return tuple(int(v) for v in np.unique(array) if v not in (0, IGNORE))
+
+
+def _entry(entry: Any, where: str) -> dict[str, tuple[int, ...]]:
+    """What a case's entry lists, under both keys."""
+    listed = entry if isinstance(entry, dict) else {"annotated": entry}
+    if not listed.keys() & {"annotated", "absent"}:
+        raise InputError(
+            f'{where} has neither "annotated" nor "absent" (found: {", ".join(listed) or "nothing"}'
+            "). List target ids under one of them, or take the case out of the file."
+        )
+    ids = {key: _ids(listed.get(key, []), where) for key in ("annotated", "absent")}
+    both = sorted(set(ids["annotated"]) & set(ids["absent"]))
+    if both:
+        raise InputError(
+            f"{where} lists {both[0]} as annotated and as absent. Keep it under one of them: a "
+            "target that was looked for and is not there may be under either."
+        )
+    return ids
 
 
 def _ids(listed: Any, where: str) -> tuple[int, ...]:

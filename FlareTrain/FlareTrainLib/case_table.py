@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from FlareSegmentLib.errors import InputError
 from FlareSegmentLib.labels import target_by_id, targets
 
-from .dataset import Dataset, DatasetCase, label_files, read_dataset
+from .case_files import label_files
+from .dataset import Dataset, DatasetCase, read_dataset
 from .label_values import TUMOR
 from .settings import read_json, write_json
 

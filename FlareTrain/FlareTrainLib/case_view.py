@@ -18,7 +18,8 @@ from FlareSegmentLib.labels import targets
 from FlareSegmentLib.reading import read_volume
 from FlareSegmentLib.volume import Volume
 
-from .dataset import Dataset, DatasetCase, label_files, read_dataset
+from .case_files import label_files
+from .dataset import Dataset, DatasetCase, read_dataset
 from .label_maps import read_labels_on
 from .label_values import IGNORE
 from .settings import read_json, write_json

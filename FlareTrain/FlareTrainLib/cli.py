@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from FlareSegmentLib import __version__
 from FlareSegmentLib.command_line import INTERRUPTED, accept_all_letters, exit_code, interrupt
-from FlareSegmentLib.errors import InputError
+from FlareSegmentLib.errors import InputError, OutputError
 
 from .cli_arguments import add_commands
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from .pseudo_labels import JobRunner
 
 PROGRAM = "flare-train"
+
+WIDTH = 96
+"""Columns of what is printed."""
+
+logger = logging.getLogger(__name__)
 
 _DESCRIPTION = """\
 Train models for FlareSegment from CT scans with partial labels or none.
@@ -32,23 +38,32 @@ was stopped. Every command can be stopped and goes on where it was when it is ru
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Parameters
-    ----------
-    arguments
-        Without the program's name; default: those of this process.
-
-    Returns
-    -------
-    int
-        Exit code: 0; 1 when something failed; 2 for a wrong command line; 130 when stopped.
-    """
+    """Run the command line, that of this process by default; the exit code (see the help)."""
     accept_all_letters()
     options = _parser().parse_args(arguments)
     level = logging.WARNING if options.quiet else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    return exit_code(PROGRAM, lambda: options.function(options))
+    return exit_code(PROGRAM, lambda: _done(options))
+
+
+def _done(options: argparse.Namespace) -> int:
+    """Do the command; what the system refuses is told in a sentence too."""
+    try:
+        code: int = options.function(options)
+        return code
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise OutputError(
+            f"{where}{error.strerror or error}. Check that the folders are there, may be written "
+            "and have free space; then start the same command again."
+        ) from error
+    except MemoryError as error:
+        raise OutputError(
+            "There is not enough memory. Close other programs, choose a recipe with a coarser grid "
+            "or smaller patches, or use a computer with more."
+        ) from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -104,16 +119,17 @@ def _run(options: argparse.Namespace) -> int:
             initial=options.initial,
         )
     )
+    logger.info("the model is ready: flare-segment SCAN -o OUT --model %s", bundle)
     print(bundle)
     return 0
 
 
 def _pseudo(options: argparse.Namespace) -> int:
+    from .initial_weights import find_bundle
     from .pseudo_labels import label_scans, scans_of
 
-    paths = label_scans(
-        options.model, scans_of(options.data), options.output, options.device, _runner(options)
-    )
+    model, scans = find_bundle(options.model), scans_of(options.data)
+    paths = label_scans(model, scans, options.output, options.device, _runner(options))
     print(f"{len(paths)} label maps in {options.output}")
     return 0
 
@@ -168,10 +184,11 @@ def _fit(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     from .dataset import read_dataset
     from .evaluation import evaluate_bundle
+    from .initial_weights import find_bundle
 
-    dataset = read_dataset(options.data)
+    model, dataset = find_bundle(options.model), read_dataset(options.data)
     result = evaluate_bundle(
-        options.model, dataset.validation, options.output, options.device, dataset.values
+        model, dataset.validation, options.output, options.device, dataset.values
     )
     print(result.as_table())
     return 0
@@ -210,7 +227,8 @@ def _recipes(options: argparse.Namespace) -> int:
     from .recipe import read_recipe, recipe_names
 
     for name in recipe_names():
-        print(f"{name}: {read_recipe(name).about}")
+        text = f"{name}: {read_recipe(name).about}"
+        print(textwrap.fill(text, WIDTH, subsequent_indent="  "))
     return 0
 
 

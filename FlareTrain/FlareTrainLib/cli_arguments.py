@@ -31,10 +31,22 @@ def _add_from(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="initial", default="", metavar="BUNDLE", help=text)
 
 
+def _add_data(parser: argparse.ArgumentParser, output: str, text: str = "dataset folder") -> None:
+    """Give a command that reads a dataset and leaves a folder these two arguments."""
+    parser.add_argument("data", type=Path, metavar="DATA", help=text)
+    parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help=output)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    text = "the model: a folder, or a name such as flare-base"
+    parser.add_argument("--model", required=True, metavar="BUNDLE", help=text)
+    _add_device(parser)
+
+
 def _add_cluster(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--scheduler", default="", metavar="ADDRESS", help="label on this Dask cluster")
-    add("--workers", type=int, default=0, metavar="N", help="label with N processes here")
+    add("--workers", type=_count, default=0, metavar="N", help="label with N processes here")
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
@@ -43,82 +55,87 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("recipe", metavar="RECIPE", help="name of a recipe (see recipes), or a JSON file")
-    add("--data", required=True, type=Path, metavar="DATA", help="dataset folder")
-    _add_run_options(parser)
+    text = "name of a recipe (see recipes), or a JSON file"
+    parser.add_argument("recipe", metavar="RECIPE", help=text)
+    _add_run_options(parser, "dataset folder")
 
 
 def _add_base(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(recipe="base")
-    add = parser.add_argument
-    add("--data", required=True, type=Path, metavar="DATA", help="folder with ct, manual, pseudo")
-    _add_run_options(parser)
+    _add_run_options(parser, "folder with ct, manual, pseudo")
 
 
-def _add_run_options(parser: argparse.ArgumentParser) -> None:
+def _add_run_options(parser: argparse.ArgumentParser, data: str) -> None:
     add = parser.add_argument
-    add(
-        "--out",
-        "--run",
-        dest="run",
-        required=True,
-        type=Path,
-        metavar="RUN",
-        help="folder of the run",
+    add("--data", required=True, type=Path, metavar="DATA", help=data)
+    run = "folder of the run"
+    add("--out", "--run", dest="run", required=True, type=Path, metavar="RUN", help=run)
+    minutes = (
+        "minutes of training in this call, all networks together; labeling, packing and scoring "
+        "come on top (whole schedules)"
     )
-    add("--minutes", type=float, help="time for all trainings of this call (whole schedules)")
-    add("--steps", type=int, help="length of every schedule (the recipe's)")
+    add("--minutes", type=_minutes, metavar="N", help=minutes)
+    add("--steps", type=_count, metavar="N", help="length of every schedule (the recipe's)")
     _add_from(parser)
     add("--no-validation", action="store_true", help="do not score the model")
     _add_device(parser)
     _add_cluster(parser)
 
 
+def _minutes(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not value >= 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of minutes")
+    return value
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number above 0")
+    return int(text)
+
+
 def _add_pseudo(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("data", type=Path, metavar="DATA", help="dataset, or a folder of scans")
-    add("--model", required=True, type=Path, metavar="FOLDER", help="the model bundle")
-    add("-o", "--output", required=True, type=Path, metavar="OUT", help="folder of label maps")
-    _add_device(parser)
+    _add_data(parser, "folder of label maps", "dataset, or a folder of scans")
+    _add_model(parser)
     _add_cluster(parser)
 
 
 def _add_refine(parser: argparse.ArgumentParser) -> None:
+    _add_data(parser, "folder of the labels")
     add = parser.add_argument
-    add("data", type=Path, metavar="DATA", help="dataset folder")
     add("--recipe", required=True, help="recipe whose rules are used")
-    add("--source", action="append", default=[], type=Path, help="another folder of label maps")
-    add("-o", "--output", required=True, type=Path, metavar="OUT", help="folder of the labels")
+    source = "another folder of label maps (may be given several times)"
+    add("--source", action="append", default=[], type=Path, metavar="FOLDER", help=source)
 
 
 def _add_pack(parser: argparse.ArgumentParser) -> None:
+    _add_data(parser, "folder of packed cases")
     add = parser.add_argument
-    add("data", type=Path, metavar="DATA", help="dataset folder")
-    add("--refined", required=True, type=Path, help="output of refine")
+    add("--refined", required=True, type=Path, metavar="FOLDER", help="output of refine")
     add("--recipe", required=True, help="recipe whose grid is used")
-    add("-o", "--output", required=True, type=Path, metavar="OUT", help="folder of packed cases")
 
 
 def _add_fit(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--packed", required=True, type=Path, help="folder of packed cases")
+    add("--packed", required=True, type=Path, metavar="FOLDER", help="folder of packed cases")
     # torchrun takes "--run" for an abbreviation of options of its own.
     also = "folder of the training run (after torchrun write --folder)"
     add("--run", "--folder", required=True, type=Path, metavar="RUN", help=also)
     add("--recipe", help="recipe whose network is trained")
     add("--settings", type=Path, metavar="JSON", help="training settings instead of a recipe's")
-    add("--minutes", type=float, help="time budget (whole schedule)")
+    minutes = "minutes of training in this call (whole schedule)"
+    add("--minutes", type=_minutes, metavar="N", help=minutes)
     _add_from(parser)
     _add_device(parser)
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("data", type=Path, metavar="DATA", help="dataset folder")
-    add("--model", required=True, type=Path, metavar="FOLDER", help="the model bundle")
-    add("-o", "--output", required=True, type=Path, metavar="OUT", help="folder of the results")
-    _add_device(parser)
+    _add_data(parser, "folder of the results")
+    _add_model(parser)
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
@@ -127,8 +144,8 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     add("--recipe", required=True, help="recipe of the network: its grid and window")
     add("--localiser", type=Path, metavar="RUN", help="run of the recipe's localiser")
     add("--name", required=True, help="name of the model")
-    add("--model-version", default="1", help="(%(default)s)")
-    add("-o", "--output", required=True, type=Path, metavar="FOLDER", help="the bundle")
+    add("--model-version", default="1", metavar="VERSION", help="(%(default)s)")
+    add("-o", "--output", required=True, type=Path, metavar="BUNDLE", help="folder of the model")
 
 
 def _add_study(parser: argparse.ArgumentParser) -> None:

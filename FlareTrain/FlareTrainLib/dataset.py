@@ -22,10 +22,10 @@ from pathlib import Path
 
 from FlareSegmentLib.errors import InputError
 from FlareSegmentLib.labels import targets
-from FlareSegmentLib.reading import SUFFIXES, case_name
 
 from .annotations import derive_annotated, read_annotations
-from .case_split import moved, read_moves
+from .case_files import CHANNEL, files_by_case, strangers
+from .case_split import SPLIT, moved, read_moves
 from .settings import read_json
 
 
@@ -117,23 +117,12 @@ def read_dataset(folder: Path) -> Dataset:
             "judged by. Remove it from one of them."
         )
     cases, validation, notes = _with_annotations(folder, cases, validation, values)
-    cases, validation = moved(cases, validation, read_moves(folder))
+    moves = read_moves(folder)
+    notes += _overlooked(folder, {case.name for case in (*cases, *validation)}, moves)
+    cases, validation = moved(cases, validation, moves)
     if not validation:
         notes.append("There are no validation cases (imagesTs with labelsTs).")
     return Dataset(folder, tuple(cases), tuple(validation), values, _sources(folder), tuple(notes))
-
-
-def label_files(folder: Path) -> dict[str, Path]:
-    """Label maps of a pseudo-label folder by case: ``<case>.*`` or ``<case>_seg.*``.
-
-    Raises
-    ------
-    InputError
-        When there is no such folder, or it holds two label maps of one case.
-    """
-    if not folder.is_dir():
-        raise InputError(f"There is no folder of pseudo-labels {folder}. Check the path.")
-    return _by_case(folder, "_seg")
 
 
 def check_trainable(dataset: Dataset) -> None:
@@ -156,41 +145,29 @@ def check_trainable(dataset: Dataset) -> None:
         )
 
 
+def _overlooked(folder: Path, names: Collection[str], moves: Collection[str]) -> list[str]:
+    """Sentences about files that are not read, and moves of cases that are not there."""
+    notes = strangers(folder / "imagesTr") + strangers(folder / "imagesTs")
+    gone = sorted(set(moves) - set(names))
+    if gone:
+        notes.append(f"{SPLIT} names the case {gone[0]}, which is not there: it is left out.")
+    return notes
+
+
 def _sources(folder: Path) -> dict[str, Path]:
     pseudo = folder / "pseudo"
     if not pseudo.is_dir():
         return {}
-    return {path.name: path for path in sorted(pseudo.iterdir()) if path.is_dir()}
-
-
-def _by_case(folder: Path, first: str = "", others: tuple[str, ...] = ()) -> dict[str, Path]:
-    """Files by case; `first` and `others` are the endings of nnU-Net's channels."""
-    paths = [
-        path
-        for path in sorted(folder.iterdir())
-        if not path.name.startswith(".") and path.name.lower().endswith(SUFFIXES)
-    ]
-    stems = {case_name(path) for path in paths}
-    found: dict[str, Path] = {}
-    for path in paths:
-        name = case_name(path)
-        for ending in others:
-            # Without a first channel beside it the number is the case's own: lidc_0001.
-            if name.endswith(ending) and name.removesuffix(ending) + first in stems:
-                name = name.removesuffix(ending) + first
-        name = name.removesuffix(first)
-        if name in found:
-            raise InputError(
-                f"Case {name} has two files in {folder}: {found[name].name} and {path.name}. "
-                "Keep one of them (CT has one channel, _0000)."
-            )
-        found[name] = path
-    return found
+    return {
+        path.name: path
+        for path in sorted(pseudo.iterdir())
+        if path.is_dir() and not path.name.startswith(".")
+    }
 
 
 def _cases(folder: Path, images: str, labels: str) -> list[DatasetCase]:
-    scans = _by_case(folder / images, "_0000", ("_0001", "_0002"))
-    maps = _by_case(folder / labels) if (folder / labels).is_dir() else {}
+    scans = files_by_case(folder / images, CHANNEL, ("_0001", "_0002"))
+    maps = files_by_case(folder / labels) if (folder / labels).is_dir() else {}
     alone = sorted(maps.keys() - scans.keys())
     if alone:
         raise InputError(

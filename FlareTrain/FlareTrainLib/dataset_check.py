@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from FlareSegmentLib.errors import FlareError
+from FlareSegmentLib.errors import FlareError, InputError
 from FlareSegmentLib.labels import target_by_id, target_by_key
+from FlareSegmentLib.reading import read_label_map
 from FlareSegmentLib.volume import Volume
 
+from .case_files import label_files
 from .case_loading import LoadedScan, load_case
 from .cleaning import CleaningSettings, Proposal, find_suspicious
-from .dataset import Dataset, DatasetCase, read_dataset
+from .dataset import Dataset, DatasetCase, check_trainable, read_dataset
 from .dataset_overview import overview_html, overview_text, write_overview
+from .label_maps import target_ids
 from .label_values import IGNORE, TUMOR
+from .pseudo_sources import IDENTITY, map_on_scan
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +42,8 @@ class Finding:
     case
         Case name.
     kind
-        "unreadable", "duplicate", "sides", "empty", "not annotated", "cleaning" or "intensity".
+        "unreadable", "duplicate", "sides", "empty", "not annotated", "pseudo-label", "cleaning" or
+        "intensity".
     text
         A sentence: what was found, and what it may mean.
     """
@@ -110,10 +115,12 @@ def check_dataset(folder: Path, components: CleaningSettings | None = None) -> D
     InputError
         When the folder is no dataset at all; what is wrong with a case becomes a finding.
     """
-    from .dataset import label_files
-
     dataset = read_dataset(folder)
-    labeled = {name: set(label_files(path)) for name, path in dataset.sources.items()}
+    try:
+        check_trainable(dataset)
+    except InputError as error:
+        dataset = replace(dataset, notes=(*dataset.notes, str(error)))
+    labeled = {name: label_files(path) for name, path in dataset.sources.items()}
     cases: list[CaseSummary] = []
     findings: list[Finding] = []
     seen: dict[str, str] = {}
@@ -133,6 +140,8 @@ def check_dataset(folder: Path, components: CleaningSettings | None = None) -> D
             findings.append(Finding(case.name, "duplicate", text))
         seen.setdefault(digest, case.name)
         findings += check_case(case, scan, components)
+        for name in sources:
+            findings += _check_pseudo(case, scan, name, labeled[name][case.name])
         cases.append(_summary(case, part, scan, sources))
         logger.info("checked %s", case.name)
     return DatasetReport(dataset, tuple(cases), tuple(findings))
@@ -170,6 +179,16 @@ def check_case(
     proposals = find_suspicious(labels, scan.volume.spacing, components)
     findings += [Finding(case.name, "cleaning", text) for text in summarize_proposals(proposals)]
     return findings
+
+
+def _check_pseudo(case: DatasetCase, scan: LoadedScan, source: str, path: Path) -> list[Finding]:
+    """Say it when a source's label map cannot be used on the scan."""
+    try:
+        labels, affine = read_label_map(path)
+        map_on_scan(target_ids(labels, IDENTITY, path), affine, source, case.name, scan)
+    except FlareError as error:
+        return [Finding(case.name, "pseudo-label", f"Source {source}: {error}")]
+    return []
 
 
 def summarize_proposals(proposals: list[Proposal]) -> list[str]:

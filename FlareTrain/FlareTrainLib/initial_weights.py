@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from FlareSegmentLib.bundle_info import DESCRIPTION
 from FlareSegmentLib.errors import InputError
 from FlareSegmentLib.labels import target_by_id
-from FlareSegmentLib.model_choice import DESCRIPTION, available_models
+from FlareSegmentLib.model_choice import available_models
 
 from .training_settings import TrainingSettings
 
@@ -41,8 +42,8 @@ def find_bundle(folder_or_name: str) -> Path:
             return model.folder
     names = ", ".join(model.folder.name for model in models) or "none"
     raise InputError(
-        f"There is no model '{folder_or_name}' to start from. Give a folder with {DESCRIPTION}, or "
-        f"the name of an available model ({names})."
+        f"There is no model '{folder_or_name}'. Give a folder with {DESCRIPTION}, or the name of "
+        f"an available model ({names})."
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from FlareSegmentLib.bundle_info import DESCRIPTION
 from FlareSegmentLib.errors import InputError
-from FlareSegmentLib.model_choice import DESCRIPTION, user_models_folder
+from FlareSegmentLib.model_choice import user_models_folder
 
 from .run_bundles import BUNDLE
 from .settings import read_json

@@ -14,8 +14,9 @@ from FlareSegmentLib.geometry import canonical_volume
 from FlareSegmentLib.reading import read_label_map
 from FlareSegmentLib.volume import Volume
 
+from .case_files import label_files
 from .case_loading import LoadedScan
-from .dataset import DatasetCase, label_files
+from .dataset import DatasetCase
 from .label_maps import grid_difference, target_ids
 from .label_values import IGNORE
 from .pseudo_labels import SOURCE
@@ -106,17 +107,7 @@ class Sources:
         InputError
             When there is none, or it does not lie on the scan's grid.
         """
-        labels, affine = self.read(name, case)
-        volume, _ = canonical_volume(Volume(labels, affine, case))
-        difference = grid_difference(
-            scan.volume.array.shape, scan.volume.affine, volume.array.shape, volume.affine
-        )
-        if difference:
-            raise InputError(
-                f"{case}: the label map of source '{name}' does not lie on the grid of the scan: "
-                f"{difference}. Make it again on this scan."
-            )
-        return np.ascontiguousarray(volume.array)
+        return map_on_scan(*self.read(name, case), name, case, scan)
 
     def fingerprint(self, case: DatasetCase) -> list[list[Any]]:
         """What the result of a case depends on: its files with sizes and times of change."""
@@ -153,6 +144,28 @@ class Sources:
         if now != before:
             write_json(self._memory, {**kept, name: now})
         return {label for entry in now.values() for label in entry["ids"]}
+
+
+def map_on_scan(
+    labels: np.ndarray, affine: np.ndarray, source: str, case: str, scan: LoadedScan
+) -> np.ndarray:
+    """A source's label map, as stored, in the scan's canonical axes.
+
+    Raises
+    ------
+    InputError
+        When it does not lie on the scan's grid.
+    """
+    volume, _ = canonical_volume(Volume(labels, affine, case))
+    difference = grid_difference(
+        scan.volume.array.shape, scan.volume.affine, volume.array.shape, volume.affine
+    )
+    if difference:
+        raise InputError(
+            f"{case}: the label map of source '{source}' does not lie on the grid of the scan: "
+            f"{difference}. Make it again on this scan."
+        )
+    return np.ascontiguousarray(volume.array)
 
 
 def _stamp(path: Path) -> list[int]:

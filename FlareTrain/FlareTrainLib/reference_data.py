@@ -12,7 +12,8 @@ from FlareSegmentLib.errors import InputError
 from FlareSegmentLib.labels import targets
 
 from .annotations import read_annotations
-from .dataset import Dataset, DatasetCase, label_files
+from .case_files import label_files
+from .dataset import Dataset, DatasetCase
 from .file_links import link
 from .label_values import TUMOR
 from .settings import write_json

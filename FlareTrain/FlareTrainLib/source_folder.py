@@ -7,7 +7,8 @@ from pathlib import Path
 
 from FlareSegmentLib.errors import InputError, OutputError
 
-from .dataset import label_files, read_dataset
+from .case_files import label_files
+from .dataset import read_dataset
 
 
 def add_source(data: Path, folder: Path) -> Path:

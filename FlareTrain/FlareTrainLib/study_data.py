@@ -18,8 +18,9 @@ from FlareSegmentLib.resampling import grid_size, resample_labels, resample_volu
 from FlareSegmentLib.volume import Volume
 from FlareSegmentLib.writing import write_label_map
 
+from .case_files import label_files
 from .case_loading import load_case
-from .dataset import Dataset, DatasetCase, label_files, read_dataset
+from .dataset import Dataset, DatasetCase, read_dataset
 from .file_links import link
 from .settings import read_json, write_json
 from .study_settings import StudySettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ def append(run: Path, entry: dict[str, Any]) -> None:
     OutputError
         If it cannot be written.
     """
-    logger.info("%s", entry)
+    logger.info(entry_text(entry))
     try:
         with (run / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
@@ -42,6 +42,30 @@ def append(run: Path, entry: dict[str, Any]) -> None:
             f"The log of the run in '{run}' cannot be written ({error.strerror or error}). Make "
             "room, then start the same command again: it goes on from the last checkpoint."
         ) from error
+
+
+def entry_text(entry: Mapping[str, Any]) -> str:
+    """Give a line of the log in words."""
+    step = f"step {entry['step']}"
+    if "note" in entry:
+        return f"{step}: {entry['note']}"
+    if entry.get("event") == "resumed":
+        return f"going on from {step}"
+    if "validation" in entry:
+        scores = entry["validation"]
+        mean = sum(scores.values()) / max(1, len(scores))
+        return f"{step}: mean DSC {mean:.3f} over {len(scores)} targets of the validation cases"
+    if not {"loss", "seconds_per_step", "learning_rate"} <= entry.keys():
+        return f"{step}: {dict(entry)}"
+    terms = ", ".join(
+        f"{name.replace('_', '-')} {value:.3f}"
+        for name, value in entry.items()
+        if name not in (*NOT_CURVES, "loss")
+    )
+    return (
+        f"{step}: loss {entry['loss']:.3f} ({terms}), {entry['seconds_per_step']:.2f} s per step, "
+        f"learning rate {entry['learning_rate']:.2g}"
+    )
 
 
 class StepReports:
@@ -163,6 +187,6 @@ def draw_curves(run: Path) -> Path | None:
             pen.ellipse((x - 3, y - 3, x + 3, y + 3), fill=color)
         pen.text((right - 150, top + 6 + 14 * number), name, fill=color)
     path = run / "curves.png"
-    with whole_file(path) as part:
-        picture.save(part)
+    with whole_file(path) as unfinished:
+        picture.save(unfinished)
     return path

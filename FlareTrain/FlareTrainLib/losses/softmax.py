@@ -183,13 +183,13 @@ def _hardest_tumor(logits: Tensor, labels: Tensor, annotation: Annotation) -> Te
 
 def _exclusion(logits: Tensor, labels: Tensor, organs: list[list[int]], smooth: float) -> Tensor:
     """Mean Dice overlap of organs that are not annotated with labelled foreground."""
-    overlap, count = logits.new_zeros(()), logits.new_zeros(())
-    for sample, label, unknown in zip(logits, labels, organs, strict=True):
-        if not unknown:
-            continue
-        p = sample.softmax(0)[unknown].flatten(1)
-        labelled = ((label > 0) & (label != IGNORE)).flatten().to(p.dtype)
-        dice = (2 * p @ labelled + smooth) / (p.sum(1) + labelled.sum() + smooth)
-        overlap, count = overlap + dice.sum(), count + len(unknown)
-    overlap, count = over_processes([overlap, count])
-    return overlap / count.clamp(min=1)
+    p = logits.softmax(1).flatten(2)
+    labelled = ((labels > 0) & (labels != IGNORE)).flatten(1).to(p.dtype)
+    overlap = (p @ labelled[..., None])[..., 0]
+    dice = (2 * overlap + smooth) / (p.sum(2) + labelled.sum(1, keepdim=True) + smooth)
+    # By shares, not by picking: a process without such organs must take part in the sum, too.
+    shares = torch.zeros_like(dice)
+    for row, unknown in zip(shares, organs, strict=True):
+        row[unknown] = 1
+    total, count = over_processes([(dice * shares).sum(), shares.sum()])
+    return total / count.clamp(min=1)

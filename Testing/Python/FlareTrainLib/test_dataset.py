@@ -154,6 +154,28 @@ def test_annotated_id_that_is_no_target(raw_dataset: Path) -> None:
         read_dataset(raw_dataset)
 
 
+def test_a_target_is_not_annotated_and_absent_at_once(raw_dataset: Path) -> None:
+    entries = {"case_0": {"annotated": [1, 9], "absent": [9]}}
+    (raw_dataset / "annotated.json").write_text(json.dumps(entries))
+    with pytest.raises(InputError, match="case_0 lists 9 as annotated and as absent"):
+        read_dataset(raw_dataset)
+
+
+def test_a_misspelled_entry_is_not_taken_for_an_unlabeled_case(raw_dataset: Path) -> None:
+    (raw_dataset / "annotated.json").write_text('{"case_0": {"anotated": [1]}}')
+    with pytest.raises(InputError, match=r'neither "annotated" nor "absent" \(found: anotated\)'):
+        read_dataset(raw_dataset)
+
+
+def test_what_is_not_read_is_said(raw_dataset: Path) -> None:
+    (raw_dataset / "imagesTr" / "case_9_0000.png").write_bytes(b"")
+    (raw_dataset / "imagesTr" / ".DS_Store").write_bytes(b"")
+    (raw_dataset / "split.json").write_text('{"case_7": "validation"}')
+    notes = read_dataset(raw_dataset).notes
+    assert any("imagesTr holds case_9_0000.png, which cannot be a scan" in note for note in notes)
+    assert any("split.json names the case case_7, which is not there" in note for note in notes)
+
+
 def test_label_value_15(raw_dataset: Path) -> None:
     relabel(raw_dataset / "labelsTr" / "case_0.nii.gz", 14, 15)
     dataset = read_dataset(raw_dataset)

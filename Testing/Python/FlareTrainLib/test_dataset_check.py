@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,26 @@ def test_a_case_that_cannot_be_used_is_a_finding_and_the_others_are_checked(
     (unreadable,) = [f for f in report.findings if f.kind == "unreadable"]
     assert "does not lie on the grid of its scan" in unreadable.text
     assert len(report.cases) == 5
+
+
+def test_pseudo_labels_that_no_training_could_use_are_found(raw_dataset: Path) -> None:
+    path = raw_dataset / "pseudo" / "b" / "case_3.nii.gz"
+    array, affine = read_label_map(path)
+    write_label_map(path, array[2:].astype(np.uint8), affine, targets())
+    (raw_dataset / "pseudo" / "c" / "case_1.nii.gz").write_bytes(b"no image")
+    found = [f for f in check_dataset(raw_dataset).findings if f.kind == "pseudo-label"]
+    assert [(f.case, f.text.split(":")[0]) for f in found] == [
+        ("case_1", "Source c"),
+        ("case_3", "Source b"),
+    ]
+    assert "does not lie on the grid of the scan" in found[1].text
+
+
+def test_a_dataset_that_cannot_be_trained_on_is_told(raw_dataset: Path) -> None:
+    for part in ("labelsTr", "pseudo", "imagesTs", "labelsTs"):
+        shutil.rmtree(raw_dataset / part)
+    (raw_dataset / "annotated.json").unlink()
+    assert "has no labels at all" in check_dataset(raw_dataset).as_text()
 
 
 def test_command_prints_a_table_and_writes_a_page(

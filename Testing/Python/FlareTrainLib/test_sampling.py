@@ -77,7 +77,7 @@ def test_foreground_crops_show_every_class_as_often(packed_patients: Path) -> No
     drawn = Counter(places._class(rng, places._classes(sampler.scans)) for _ in range(2800))
     assert set(drawn) == set(range(1, 15))
     assert min(drawn.values()) > 140
-    biased = sampler_of(packed_patients, replace(PLAIN, tumor_bias=0.8))
+    biased = CropPlaces(sampler.scans, replace(PLAIN, tumor_bias=0.8), sampler.targets)
     drawn = Counter(biased._class(rng, list(range(1, 15))) for _ in range(500))
     assert 0.75 < drawn[TUMOR] / 500 < 0.88
 

@@ -36,6 +36,23 @@ def test_reports_are_means_over_their_steps(tmp_path: Path) -> None:
     assert (entry["step"], entry["dice"], entry["loss"]) == (2, 2.0, 2.0)
 
 
+def test_lines_are_told_in_words(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    reports = StepReports(tmp_path, 1)
+    reports.add({"cross_entropy": torch.tensor(1.0), "dice": torch.tensor(0.5)}, 7, 0.01)
+    append(tmp_path, {"step": 7, "event": "resumed"})
+    append(tmp_path, {"step": 7, "validation": {"liver": 0.8, "spleen": 0.6}})
+    append(tmp_path, {"step": 7, "event": "recovered", "note": "Back to the last checkpoint."})
+    first, *others = [record.getMessage() for record in caplog.records]
+    assert first.startswith("step 7: loss 1.500 (cross-entropy 1.000, dice 0.500), ")
+    assert first.endswith(" s per step, learning rate 0.01")
+    assert others == [
+        "going on from step 7",
+        "step 7: mean DSC 0.700 over 2 targets of the validation cases",
+        "step 7: Back to the last checkpoint.",
+    ]
+
+
 def test_curves_hold_every_term_and_the_validation(tmp_path: Path) -> None:
     append(tmp_path, {"step": 10, "seconds_per_step": 1.0, "learning_rate": 0.1, "dice": 0.5})
     append(tmp_path, {"step": 10, "validation": {"liver": 0.8, "spleen": 0.6}})
