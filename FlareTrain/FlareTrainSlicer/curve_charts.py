@@ -17,7 +17,25 @@ LOSS, DSC = "FlareTrain.Loss", "FlareTrain.Dsc"
 KINDS = (LOSS, DSC)
 """Attributes of the charts; their value is the run's folder."""
 
-_LINES = ((31, 119, 180), (214, 39, 40), (44, 160, 44), (148, 103, 189), (140, 86, 75))
+_LINES = (
+    (214, 39, 40),
+    (31, 119, 180),
+    (44, 160, 44),
+    (255, 127, 14),
+    (148, 103, 189),
+    (0, 128, 128),
+    (227, 90, 200),
+    (140, 86, 75),
+    (128, 128, 0),
+    (0, 0, 140),
+    (23, 190, 207),
+    (120, 0, 60),
+    (90, 200, 20),
+    (120, 120, 120),
+)
+"""Far apart on white. In the standard colors of anatomy left and right are the same, and the
+duodenum is all but white."""
+
 _BLACK = (0, 0, 0)
 _FEW = 50
 """Points that get marks: a line of one point would not be seen."""
@@ -62,25 +80,23 @@ def updateSteps(curves: RunCurves) -> Generator[None, None, None]:
     while curves.read_on():
         yield
     names = {target.key: target.name for target in labels.targets()}
-    colors = {target.name: target.color for target in labels.targets()}
     dsc = {names.get(key, key): points for key, points in curves.dsc().items()}
     if len(dsc) > 1:
         dsc = {_("Mean"): mean_points(list(dsc.values())), **dsc}
-        colors[_("Mean")] = _BLACK
     for kind, lines in ((LOSS, curves.losses()), (DSC, dsc)):
         chart = chartOf(kind, curves.run)
         if chart is not None and lines:
             chart.SetTitle(_title(kind, curves.run))
-            yield from _fillSteps(chart, lines, colors)
+            yield from _fillSteps(chart, lines)
 
 
-def _fillSteps(
-    chart: Any, lines: dict[str, Points], colors: dict[str, tuple[int, int, int]]
-) -> Generator[None, None, None]:
-    for number, (name, points) in enumerate(lines.items()):
+def _fillSteps(chart: Any, lines: dict[str, Points]) -> Generator[None, None, None]:
+    own = [name for name in lines if name != _("Mean")]
+    for name, points in lines.items():
         series = _seriesOf(chart, name)
         if series is None:
-            series = _newSeries(chart, name, colors.get(name, _LINES[number % len(_LINES)]))
+            color = _LINES[own.index(name) % len(_LINES)] if name in own else _BLACK
+            series = _newSeries(chart, name, color)
         table = series.GetTableNode()
         shown = thinned(points)
         rows = table.GetNumberOfRows()

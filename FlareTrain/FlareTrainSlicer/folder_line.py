@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import slicer
 from slicer.i18n import tr as _
 
 from FlareSegmentSlicer.shared.chosen_path import isChosen
@@ -26,8 +25,7 @@ class FolderLine:
     def __init__(self, widget: Any, onFolder: Callable[[Path], None]) -> None:
         self._widget = widget
         self._onFolder = onFolder
-        for edit in slicer.util.findChildren(widget, className="QLineEdit"):
-            edit.placeholderText = _("Folder of the scans and labels")
+        widget.comboBox().lineEdit().placeholderText = _("Folder of the scans and labels")
         widget.connect("currentPathChanged(QString)", self._onPath)
 
     def show(self, folder: Path) -> None:

@@ -6,9 +6,9 @@ The panel runs in the host of the tests, on a dataset of `--cases` scans of 512 
 voxels: links to two synthetic ones, with two sources of pseudo-labels, a worklist of all cases,
 a run with a log of 100 000 lines, and an evaluation of 50 cases. Every step of the circle is
 clicked, and a timer of 5 ms writes down when it is called: the longest gap between two calls is
-the longest time the window could not react. On a computer that is busy with other things the
-processor time of the application within a gap is what counts. What the views of a running Slicer
-need to draw a loaded scan is not in it: the host has none.
+the longest time the window could not react. On a computer that is busy with other things a gap
+counts without what the window waited for a processor; waiting for the disk counts. What the views
+of a running Slicer need to draw a loaded scan is not in it: the host has none.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gui_block import BLOCK_LIMIT_MS, ROOT, Pulse
+from gui_block import BLOCK_LIMIT_MS, ROOT
+from gui_pulse import Pulse
 
 LOG_LINES, SCORED = 100_000, 50
 
@@ -118,6 +119,26 @@ def make_run(data: Path, judged: list[str], labels: Path) -> None:
     shutil.copytree(resources_folder() / "Models" / "flare-base", run / "bundle")
 
 
+def on_another_grid(segmentation: Any) -> Any:
+    """Give a copy whose segments lie a third of a voxel beside the scan's."""
+    import slicer
+    import vtk
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "on another grid")
+    container = node.GetSegmentation()
+    container.DeepCopy(segmentation.GetSegmentation())
+    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    parts = [container.GetNthSegment(n) for n in range(container.GetNumberOfSegments())]
+    images = {id(image): image for image in (part.GetRepresentation(name) for part in parts)}
+    for image in images.values():
+        matrix = vtk.vtkMatrix4x4()
+        image.GetImageToWorldMatrix(matrix)
+        for axis in range(3):
+            matrix.SetElement(axis, 3, matrix.GetElement(axis, 3) + 0.3)
+        image.SetImageToWorldMatrix(matrix)
+    return node
+
+
 class Circle:
     """The steps of the circle, and the longest gap in each."""
 
@@ -134,13 +155,13 @@ class Circle:
         self._host.process_events(until=until, timeout=600)
         self._host.process_events()
         self._pulse.stop()
-        row = {
-            "step": name,
-            "longest_block_ms": round(1000 * max(gap for gap, _, _ in self._pulse.gaps), 1),
-            "longest_block_cpu_ms": round(1000 * max(c for _, c, _ in self._pulse.gaps), 1),
-        }
+        row: dict[str, float | str] = {"step": name, **self._pulse.longest_ms()}
         print(row, file=sys.stderr)
         self.rows.append(row)
+
+    def begin(self) -> None:
+        """Forget the gaps so far of this step."""
+        self._pulse.start()
 
     def settled(self, name: str, act: Callable[[], Any]) -> None:
         """Do something that ends with the panel at rest."""
@@ -180,6 +201,16 @@ def go_round(host: Any, circle: Circle, panel: Any, data: Path, folder: Path) ->
         panel.dataset.onAddCase()
 
     circle.step("add a case", add_case, lambda: ended(data / "added" / "new_case"))
+
+    def add_from_another_grid() -> None:
+        other = on_another_grid(segmentation)
+        ui.caseSegmentationSelector.setCurrentNode(other)
+        ui.caseNameLineEdit.text = "from_another_grid"
+        circle.begin()  # making the segmentation is not what is measured
+        panel.dataset.onAddCase()
+
+    added = data / "added" / "from_another_grid"
+    circle.step("add a case from another grid", add_from_another_grid, lambda: ended(added))
     slicer.mrmlScene.Clear(0)
     panel.initializeParameterNode()
     circle.settled("choose it again", choose_folder)
@@ -231,7 +262,7 @@ def main() -> int:
         panel.cleanup()
         segment.python.FlareSegmentLogic.stopWorker()
         host.finish_test()
-    worst = max(float(row["longest_block_cpu_ms"]) for row in circle.rows)
+    worst = max(float(row["longest_block_own_ms"]) for row in circle.rows)
     size = {"cases": options.cases, "scan": [512, 512, options.slices]}
     print(json.dumps({**size, "steps": circle.rows, "limit_ms": BLOCK_LIMIT_MS}, indent=1))
     return int(worst > BLOCK_LIMIT_MS)

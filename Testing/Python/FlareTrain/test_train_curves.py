@@ -28,11 +28,7 @@ def layout(slicer_host: Any) -> Iterator[Any]:
 
 def charts() -> list[Any]:
     """The charts that the plot views show, from above."""
-    views = [
-        view
-        for view in slicer.util.getNodesByClass("vtkMRMLPlotViewNode")
-        if view.IsMappedInLayout()
-    ]
+    views = slicer.util.getNodesByClass("vtkMRMLPlotViewNode")
     return [slicer.mrmlScene.GetNodeByID(view.GetPlotChartNodeID()) for view in views]
 
 
@@ -75,6 +71,8 @@ def test_both_curves_are_in_one_layout_and_grow_while_the_run_does(
     assert (names(loss), names(dsc)) == (["network"], ["Mean", "Liver", "Spleen"])
     assert values(loss) == pytest.approx([2.6, 2.2])
     assert [values(dsc, n) for n in range(3)] == [[0.375], [0.5], [0.25]]
+    lines = [dsc.GetNthPlotSeriesNode(n) for n in range(3)]
+    assert len({line.GetColor() for line in lines}) == 3
     # A line of one point is seen only by its mark.
     circle = slicer.vtkMRMLPlotSeriesNode.MarkerStyleCircle
     assert dsc.GetNthPlotSeriesNode(0).GetMarkerStyle() == circle

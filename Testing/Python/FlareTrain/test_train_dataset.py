@@ -19,7 +19,7 @@ def test_nothing_chosen(panel: Any, slicer_host: Any) -> None:
     ui = panel.ui
     assert ui.datasetNoteLabel.text.startswith("Choose the folder of a dataset.")
     assert ui.dataPathLineEdit.currentPath == ""
-    (line,) = slicer.util.findChildren(ui.dataPathLineEdit, className="QLineEdit")
+    line = ui.dataPathLineEdit.comboBox().lineEdit()
     assert line.placeholderText == "Folder of the scans and labels"
     for name in ("check", "addCase", "refine", "accept", "start", "stop", "resume", "install"):
         assert not getattr(ui, f"{name}Button").enabled, name

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from panel_actions import choose, settle, texts, wait_for
+from panel_actions import check, choose, settle, texts, wait_for
 
 from FlareTrainLib import run_folder, task_folder
 from FlareTrainLib.settings import read_json
@@ -222,7 +222,7 @@ def test_a_scene_that_is_closed_while_segments_are_read_leaves_a_whole_case_or_n
     ui.caseVolumeSelector.setCurrentNode(volume)
     ui.caseSegmentationSelector.setCurrentNode(segmentation)
     ui.caseNameLineEdit.text = "new_one"
-    ui.annotatedList.item(0).setCheckState(2)
+    check(ui.annotatedList, ("liver",))
     ui.addCaseButton.click()
     assert panel.dataset.busy
     del volume, segmentation
