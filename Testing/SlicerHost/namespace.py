@@ -44,9 +44,20 @@ def _remove_leaked_names() -> None:
 def add_widgets() -> None:
     """Add the stand-in widgets to ``ctk`` and ``slicer`` and to what .ui files may use."""
     from SlicerHost import main_window, module_manager, ui_file
-    from SlicerHost.widgets import ctk_values, ctk_widgets, mrml_widgets, node_combo_box
+    from SlicerHost.widgets import (
+        ctk_checkable_combo_box,
+        ctk_numbers,
+        ctk_paths,
+        ctk_widgets,
+        mrml_tables,
+        mrml_widgets,
+        node_combo_box,
+    )
 
-    sources = (ctk_widgets, ctk_values, mrml_widgets, node_combo_box, module_manager, main_window)
+    sources = (
+        *(ctk_widgets, ctk_numbers, ctk_paths, ctk_checkable_combo_box),
+        *(mrml_widgets, mrml_tables, node_combo_box, module_manager, main_window),
+    )
     for source in sources:
         for name, value in vars(source).items():
             if not isinstance(value, type) or value.__module__ != source.__name__:

@@ -11,6 +11,7 @@ from PySide6 import QtCore, QtWidgets
 from SlicerHost.pythonqt.members import invokable
 from SlicerHost.widgets.declaring import stored
 from SlicerHost.widgets.mrml_observing import Observers
+from SlicerHost.widgets.node_filter import OPTIONS, NodeFilter, action_texts, node_instead
 
 
 class qMRMLNodeComboBox(QtWidgets.QWidget):
@@ -105,28 +106,16 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             return
         nodes = self._nodes()
         ids = [node.GetID() for node in nodes]
-        wanted = self._current if self._current in ids else self._instead(ids)
+        wanted = self._current
+        if wanted not in ids:
+            quite_empty = not any(self.property(name) for name in ("noneEnabled", *OPTIONS))
+            wanted = node_instead(ids, self._known, self._current, quite_empty)
         added = [node for node in nodes if node.GetID() not in self._known]
         self._known = list(ids)
         self._rebuild()
         self._select(wanted)
         for node in added:
             self.nodeAdded.emit(node)
-
-    def _instead(self, ids: list[str]) -> str | None:
-        """Choose when the current node is gone, or when there was none, as Slicer does.
-
-        A removed node gives way to the one in its place, else to the last. A first node is chosen
-        by itself only when the list was quite empty: no None, no actions, no nodes.
-        """
-        if not ids:
-            return None
-        if self._current is not None and self._current in self._known:
-            place = self._known.index(self._current)
-            return ids[min(place, len(ids) - 1)]
-        options = ("noneEnabled", "addEnabled", "removeEnabled", "editEnabled", "renameEnabled")
-        empty = not self._known and not any(self.property(name) for name in options)
-        return ids[0] if empty else None
 
     def _nodes(self) -> list[Any]:
         if self._scene is None:
@@ -135,24 +124,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         return [node for node in all_nodes if self._accepts(node)]
 
     def _accepts(self, node: Any) -> bool:
-        if node.GetHideFromEditors() and not self.property("showHidden"):
-            return False
-        if any(node.IsA(name) for name in self.property("hideChildNodeTypes") or ()):
-            return False
-        types = self.property("nodeTypes") or []
-        if self.property("showChildNodeTypes"):
-            matching = [name for name in types if node.IsA(name)]
-        else:
-            matching = [name for name in types if node.GetClassName() == name]
-        if not matching:
-            return False
-        return all(
-            node.GetAttribute(name) is not None
-            if value is None
-            else node.GetAttribute(name) == value
-            for class_name, name, value in self._attributes
-            if node.IsA(class_name)
-        )
+        names = ("nodeTypes", "hideChildNodeTypes", "showChildNodeTypes", "showHidden")
+        return NodeFilter(*map(self.property, names), self._attributes).accepts(node)
 
     # --- items ---
 
@@ -166,16 +139,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             self._add_actions()
 
     def _add_actions(self) -> None:
-        label = ", ".join(self.nodeTypeLabel(name) for name in self.property("nodeTypes") or ())
-        actions = []
-        if self.property("addEnabled"):
-            actions += [f"Create new {self.nodeTypeLabel(n)}" for n in self.property("nodeTypes")]
-        if self.property("renameEnabled"):
-            actions.append(f"Rename current {label}")
-        if self.property("editEnabled"):
-            actions.append(f"Edit current {label}")
-        if self.property("removeEnabled"):
-            actions.append(f"Delete current {label}")
+        labels = [self.nodeTypeLabel(name) for name in self.property("nodeTypes") or ()]
+        actions = action_texts(labels, [name for name in OPTIONS if self.property(name)])
         if actions and self._combo.count():
             self._combo.insertSeparator(self._combo.count())
         for text in actions:

@@ -5,6 +5,7 @@ Slicer stores them, so that a scene saved with one opens with the other. Not her
 ``QColor``, ``typing.Any``, own serializers, and the making of widgets from types.
 """
 
+from . import widget_connectors  # noqa: F401  (registers them)
 from .annotations import Default, findFirstAnnotation, splitAnnotations, unannotatedType
 from .connectors import (
     Decimals,
@@ -14,8 +15,8 @@ from .connectors import (
     createGuiConnector,
     parameterNodeGuiConnector,
 )
-from .formats import getNodeTypes, isNodeOrUnionOfNodes
 from .packs import isParameterPack, nestedParameterNames, parameterPack
+from .type_formats import getNodeTypes, isNodeOrUnionOfNodes
 from .validators import (
     Choice,
     Exclude,

@@ -9,7 +9,8 @@ from typing import Any
 import slicer
 
 from .annotations import Default, findFirstAnnotation, splitAnnotations, splitDottedName
-from .formats import Format, format_for
+from .formats import Format
+from .type_formats import format_for
 
 
 class _Member:

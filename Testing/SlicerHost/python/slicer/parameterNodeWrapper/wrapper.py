@@ -12,7 +12,8 @@ import vtk
 
 from .annotations import Default, findFirstAnnotation, splitAnnotations, splitDottedName
 from .connectors import GuiConnector, createGuiConnector
-from .formats import Format, format_for
+from .formats import Format
+from .type_formats import format_for
 
 SlicerParameterNamePropertyName = "SlicerParameterName"
 
