@@ -13,6 +13,9 @@ from .displacement import sample
 
 STEPS = 50
 
+REACH = 0.75 * REACH_MM
+"""Distances (mm) are cut off here, so that scales down to 0.75 do not change where that is."""
+
 
 class NoCommonAnatomy(ValueError):
     """Two patients' label maps share too few organs to be registered."""
@@ -51,22 +54,47 @@ def fit_affine(scan: Shape, other: Shape) -> Affine:
     theirs = torch.from_numpy(distances(other.labels, organs))
     near = (ours < REACH_MM / 2).any(0)
     points = (near.nonzero()[::8].float() + 0.5) * FIELD_MM
-    reach = 0.75 * REACH_MM  # so that scales down to 0.75 do not change the distances cut off
     wanted = sample(ours, points, torch.tensor(scan.extent, dtype=torch.float32))
-    wanted = wanted.clamp(-reach, reach)
+    wanted = wanted.clamp(-REACH, REACH)
     pivot = torch.tensor(here.mean(0), dtype=torch.float32)
+    begin = torch.tensor(there.mean(0), dtype=torch.float32)
+    extent = torch.tensor(other.extent, dtype=torch.float32)
+    return _fitted(points - pivot, wanted, theirs, extent, pivot, begin, spread)
+
+
+def _fitted(
+    points: Tensor,
+    wanted: Tensor,
+    theirs: Tensor,
+    extent: Tensor,
+    pivot: Tensor,
+    begin: Tensor,
+    spread: float,
+) -> Affine:
+    """Find the map under which the other patient's distances are those wanted.
+
+    Parameters
+    ----------
+    points
+        (n, 3) mm from `pivot`, in the scan's frame.
+    wanted
+        (organs, n) signed distances there, mm, cut off.
+    theirs, extent
+        (organs, k, j, i) signed distances of the other patient, and the size of that box in mm.
+    begin, spread
+        Where the pivot lies in the other frame at first, mm, and the scale.
+    """
     logs = torch.full((3,), float(np.log(spread)), requires_grad=True)
     turns = torch.zeros(3, requires_grad=True)
-    shift = torch.tensor(there.mean(0), dtype=torch.float32, requires_grad=True)
+    shift = begin.clone().requires_grad_()
     optimizer = torch.optim.Adam(
         [{"params": [logs, turns], "lr": 0.01}, {"params": [shift], "lr": 1.0}]
     )
-    extent = torch.tensor(other.extent, dtype=torch.float32)
     for _ in range(STEPS):
         matrix = torch.matrix_exp(_skew(turns)) @ torch.diag(logs.exp())
-        moved = (points - pivot) @ matrix.T + shift
+        moved = points @ matrix.T + shift
         seen = ((moved > 0) & (moved < extent)).all(1).float()
-        found = (sample(theirs, moved, extent) / logs.mean().exp()).clamp(-reach, reach)
+        found = (sample(theirs, moved, extent) / logs.mean().exp()).clamp(-REACH, REACH)
         loss = (((found - wanted) / 10) ** 2 * seen).mean() * 10
         # A spread of scales or a tilt must pay for itself.
         loss = loss + 2 * (logs - logs.mean()).square().sum() + 40 * turns.square().sum()

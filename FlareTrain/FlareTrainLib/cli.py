@@ -41,9 +41,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, that of this process by default; the exit code (see the help)."""
     accept_all_letters()
     options = _parser().parse_args(arguments)
-    level = logging.WARNING if options.quiet else logging.INFO
-    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    told = logging.StreamHandler()
+    told.setFormatter(_Lines("%(asctime)s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=logging.WARNING if options.quiet else logging.INFO, handlers=[told])
     return exit_code(PROGRAM, lambda: _done(options))
+
+
+class _Lines(logging.Formatter):
+    """Time and text; what needs attention says so."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        return line if record.levelno < logging.WARNING else f"{line[:8]} Please note:{line[8:]}"
 
 
 def _done(options: argparse.Namespace) -> int:

@@ -11,7 +11,6 @@ import numpy as np
 
 from FlareSegmentLib.errors import FlareError, InputError
 from FlareSegmentLib.labels import target_by_id, target_by_key
-from FlareSegmentLib.reading import read_label_map
 from FlareSegmentLib.volume import Volume
 
 from .case_files import label_files
@@ -19,9 +18,8 @@ from .case_loading import LoadedScan, load_case
 from .cleaning import CleaningSettings, Proposal, find_suspicious
 from .dataset import Dataset, DatasetCase, check_trainable, read_dataset
 from .dataset_overview import overview_html, overview_text, write_overview
-from .label_maps import target_ids
 from .label_values import IGNORE, TUMOR
-from .pseudo_sources import IDENTITY, map_on_scan
+from .pseudo_sources import map_on_scan, read_pseudo
 
 logger = logging.getLogger(__name__)
 
@@ -184,10 +182,9 @@ def check_case(
 def _check_pseudo(case: DatasetCase, scan: LoadedScan, source: str, path: Path) -> list[Finding]:
     """Say it when a source's label map cannot be used on the scan."""
     try:
-        labels, affine = read_label_map(path)
-        map_on_scan(target_ids(labels, IDENTITY, path), affine, source, case.name, scan)
+        map_on_scan(*read_pseudo(path), source, case.name, scan)
     except FlareError as error:
-        return [Finding(case.name, "pseudo-label", f"Source {source}: {error}")]
+        return [Finding(case.name, "pseudo-label", str(error))]
     return []
 
 

@@ -94,10 +94,12 @@ def fit(trainer: Trainer, minutes: float | None = None, validate: Validate | Non
                         tell("training")
                 except Diverged:
                     batches.close()
+                    reports.finish()
                     trainer.recover()
                     batches, reports = _batches(trainer), _reports(trainer)
     finally:
         batches.close()
+    reports.finish()
     _finish(trainer, validate)
 
 

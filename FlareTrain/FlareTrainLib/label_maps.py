@@ -35,8 +35,18 @@ def read_labels_on(volume: Volume, path: Path, values: Mapping[int, int]) -> np.
     return target_ids(labels, values, path)
 
 
-def target_ids(labels: np.ndarray, values: Mapping[int, int], path: Path) -> np.ndarray:
+def target_ids(
+    labels: np.ndarray,
+    values: Mapping[int, int],
+    path: Path,
+    remedy: str = "Correct the label map, or say in dataset.json what the value means.",
+) -> np.ndarray:
     """Turn stored label values into target ids, uint8; 255 stays "unknown".
+
+    Parameters
+    ----------
+    remedy
+        What to do about a value without meaning.
 
     Raises
     ------
@@ -48,9 +58,8 @@ def target_ids(labels: np.ndarray, values: Mapping[int, int], path: Path) -> np.
     if unknown:
         known = f"{min(values)} to {max(values)}" if values else "none"
         raise InputError(
-            f"{path.name} holds the label value {unknown[0]}, which is no target (known values: "
-            f"{known}, 0 for background, {IGNORE} for unknown). Correct the label map, or say in "
-            "dataset.json what the value means."
+            f"{path.parent.name}/{path.name} holds the label value {unknown[0]}, which is no "
+            f"target (known values: {known}, 0 for background, {IGNORE} for unknown). {remedy}"
         )
     if all(int(v) in (0, IGNORE) or values[int(v)] == v for v in found):
         return labels.astype(np.uint8)

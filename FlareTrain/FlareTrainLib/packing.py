@@ -80,7 +80,7 @@ def pack_case(
     size = tuple(fixed_size) or grid_size(image.shape, spacing, working_spacing)
     resampled = resample_volume(image, size).round().clamp(-1024, 3071)
     write_case(folder, case.name, resampled.numpy().astype(np.int16), resample_labels(labels, size))
-    logger.info("packed %s, %s voxels", case.name, size)
+    logger.info("packed %s: %s voxels", case.name, " x ".join(map(str, size[::-1])))
 
 
 def write_case(folder: Path, name: str, image: np.ndarray, labels: np.ndarray) -> None:

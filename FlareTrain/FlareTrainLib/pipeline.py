@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from FlareSegmentLib.errors import Cancelled, InputError
+from FlareSegmentLib.run_progress import duration_text
 
 from .activity import tell
 from .case_split import RunSplit, with_split
@@ -24,7 +25,7 @@ from .dataset import Dataset, check_trainable, read_dataset
 from .initial_weights import started_from
 from .pseudo_labels import JobRunner, label_scans
 from .recipe import NetworkStage, Recipe, Teacher, read_recipe
-from .refinement import RefinedCase, refine_dataset
+from .refinement import DECISIONS, RefinedCase, refine_dataset
 from .run_bundles import BUNDLE, RunBundles
 from .settings import read_json, settings_from_json, settings_to_json, write_json
 from .teacher_cases import teacher_cases, without_fold
@@ -109,6 +110,12 @@ def run_recipe(arguments: RunArguments) -> Path:
     refined_folder = arguments.run / "refined"
     tell("comparing")
     refined = refine_dataset(dataset, {**sources, **dataset.sources}, recipe.refine, refined_folder)
+    logger.info(
+        "%d of %d cases are trained on; %s says why",
+        len(refined),
+        len(dataset.cases),
+        refined_folder / f"{DECISIONS}.csv",
+    )
     localiser = None
     if recipe.localiser is not None:
         localiser, _ = run.train(
@@ -191,7 +198,7 @@ class _Run:
             return trained, 0.0
         minutes = self._minutes(stage) if minutes is None else minutes
         steps = stage.training.fit.steps
-        limit = "" if minutes is None else f", for at most {minutes:.1f} minutes"
+        limit = "" if minutes is None else f", for at most {duration_text(60 * minutes)}"
         logger.info("training %s: %d steps%s", folder.name, steps, limit)
         result = fit_run(
             trained.run, packed, stage.training, minutes, self.arguments.device, validate

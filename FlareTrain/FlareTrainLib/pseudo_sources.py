@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 IDENTITY = {label: label for label in range(1, 15)}
 """Pseudo-labels hold target ids."""
 
+REMEDY = "Pseudo-labels hold FLARE's ids, whatever dataset.json says: translate the label map."
+
 
 class Sources:
     """Pseudo-label folders of a refinement, most trusted first.
@@ -96,8 +98,7 @@ class Sources:
                 f"Source '{name}' has no label map of {case}. Label the case with it, or take the "
                 "source out of the recipe."
             )
-        labels, affine = read_label_map(path)
-        return target_ids(labels, IDENTITY, path), affine
+        return read_pseudo(path)
 
     def on_scan(self, name: str, case: str, scan: LoadedScan) -> np.ndarray:
         """A source's map in the scan's canonical axes.
@@ -144,6 +145,18 @@ class Sources:
         if now != before:
             write_json(self._memory, {**kept, name: now})
         return {label for entry in now.values() for label in entry["ids"]}
+
+
+def read_pseudo(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Label map and affine as stored.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read, or holds a value that is no target.
+    """
+    labels, affine = read_label_map(path)
+    return target_ids(labels, IDENTITY, path, REMEDY), affine
 
 
 def map_on_scan(

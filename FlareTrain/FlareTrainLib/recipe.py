@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from .grid import PackSettings
 from .refine_settings import RefineSettings
-from .settings import read_json, settings_from_json
+from .settings import Part, read_json, settings_from_json
 from .train_resources import named_file, train_resources_folder
 from .training_settings import TrainingSettings
 
@@ -164,8 +164,23 @@ class Recipe:
 
 
 def _with_steps(stage: NetworkStage, steps: int) -> NetworkStage:
-    fit = replace(stage.training.fit, steps=steps)
-    return replace(stage, training=replace(stage.training, fit=fit))
+    """Give the stage a schedule of another length, of which each part keeps its share."""
+    training = stage.training
+    share = steps / training.fit.steps
+    arguments = dict(training.schedule.arguments)
+    if "warm_up" in arguments:
+        arguments["warm_up"] = round(share * arguments["warm_up"])
+    return replace(
+        stage,
+        training=replace(
+            training,
+            fit=replace(training.fit, steps=steps),
+            schedule=Part(training.schedule.name, arguments),
+            sampling=replace(
+                training.sampling, full_first=round(share * training.sampling.full_first)
+            ),
+        ),
+    )
 
 
 def recipes_folder() -> Path:

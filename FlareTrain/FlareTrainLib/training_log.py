@@ -88,6 +88,7 @@ class StepReports:
         self._start = time.monotonic()
         self._count = 0
         self._sums: dict[str, Tensor] = {}
+        self._last = (0, 0.0)
 
     def add(self, terms: dict[str, Tensor], step: int, learning_rate: float) -> None:
         """Take in the terms of one step; `step` is the number of steps done."""
@@ -95,8 +96,15 @@ class StepReports:
             # Kept on the device: reading a number waits for the GPU.
             self._sums[name] = self._sums[name] + term if name in self._sums else term
         self._count += 1
-        if step % self._every:
+        self._last = (step, learning_rate)
+        if step % self._every == 0:
+            self.finish()
+
+    def finish(self) -> None:
+        """Write what came since the last line, if anything."""
+        if not self._count:
             return
+        step, learning_rate = self._last
         means = {name: round(float(s) / self._count, 4) for name, s in self._sums.items()}
         if self._run is not None:
             entry = {

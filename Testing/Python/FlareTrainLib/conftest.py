@@ -12,7 +12,7 @@ import pytest
 from FlareSegmentLib.labels import targets
 from FlareSegmentLib.writing import write_label_map
 
-sys.path.insert(0, str(Path(__file__).parent))  # slow_losses, training_parts
+sys.path.insert(0, str(Path(__file__).parent))  # what tests share
 
 SPACING = 8.0
 SHAPE = (24, 32, 36)

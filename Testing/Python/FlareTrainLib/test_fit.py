@@ -11,7 +11,7 @@ import torch
 from training_parts import same, state_of, tiny, trainer_of
 
 from FlareTrainLib import training_log
-from FlareTrainLib.crop_settings import SamplingSettings
+from FlareTrainLib.crop_settings import CutMixSettings, SamplingSettings, TumorSettings
 from FlareTrainLib.fit import fit, fit_run
 from FlareTrainLib.losses import LOSSES, activation
 from FlareTrainLib.settings import Part
@@ -52,6 +52,39 @@ def test_networks_with_dropout_resume_exactly_too(packed_patients: Path, tmp_pat
     torch.manual_seed(98)
     fit_run(tmp_path / "half", packed_patients, settings, device="cpu")
     assert same(state_of(tmp_path / "half"), state_of(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "novograd", "adam"])
+def test_all_that_changes_over_a_run_goes_on_where_it_was(
+    packed_patients: Path, tmp_path: Path, optimizer: str
+) -> None:
+    """Averages, momenta, warm-up, curriculum, weights of classes, tumors cut in and drawn."""
+    settings = replace(
+        tiny(steps=6, average=0.9, prefetch=2),
+        loss=Part("marginal", {"class_weights": [0.5, *range(1, 15)], "class_weights_end": 0.0}),
+        optimizer=Part(optimizer),
+        schedule=Part("cosine", {"warm_up": 3}),
+        sampling=SamplingSettings(
+            patches=((16, 16, 16), (8, 16, 16)),
+            patch_weights=(),
+            by_type=True,
+            full_fraction=0.5,
+            full_first=2,
+            tumor_bias=0.5,
+        ),
+        cutmix=CutMixSettings(probability=1.0),
+        tumors=TumorSettings(probability=1.0),
+    )
+    fit_run(tmp_path / "whole", packed_patients, settings, device="cpu")
+    for step in (1, 3):
+        run = tmp_path / f"stopped at {step}"
+        half = trainer_of(run, packed_patients, settings)
+        for _ in range(step):
+            half.train_step(half.draw(half.step))
+        half.save()
+        torch.manual_seed(97)
+        assert fit_run(run, packed_patients, settings, device="cpu").finished
+        assert same(state_of(run), state_of(tmp_path / "whole"))
 
 
 def test_the_loss_falls(packed_patients: Path, tmp_path: Path) -> None:

@@ -6,18 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn_labels import labels_of
 
-from FlareSegmentLib.reading import read_label_map
 from FlareTrainLib.dataset import read_dataset
 from FlareTrainLib.grid import PackSettings
 from FlareTrainLib.pack_dataset import organ_box, pack_refined
 from FlareTrainLib.packing import read_case, read_index
 from FlareTrainLib.refine_settings import RefineSettings
 from FlareTrainLib.refinement import refine_dataset
-
-
-def labels_of(folder: Path, case: str) -> np.ndarray:
-    return read_label_map(folder / "labels" / f"{case}.nii.gz")[0]
 
 
 def test_packed_cases_know_what_is_annotated(raw_dataset: Path, tmp_path: Path) -> None:

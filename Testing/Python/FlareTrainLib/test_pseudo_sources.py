@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn_labels import redraw
 
 from FlareSegmentLib.errors import InputError
 from FlareSegmentLib.labels import targets
@@ -16,14 +17,6 @@ from FlareSegmentLib.writing import write_label_map
 from FlareTrainLib.dataset import read_dataset
 from FlareTrainLib.refine_settings import GateSettings, RefineSettings, UncertaintySettings
 from FlareTrainLib.refinement import refine_dataset
-
-
-def redraw(path: Path, change: dict[int, int]) -> None:
-    array, affine = read_label_map(path)
-    result = array.astype(np.uint8)
-    for old, new in change.items():
-        result[array == old] = new
-    write_label_map(path, result, affine, targets())
 
 
 def test_organs_that_a_source_never_gives_do_not_count_in_the_gate(

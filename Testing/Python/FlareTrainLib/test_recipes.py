@@ -13,7 +13,7 @@ from FlareSegmentLib.bundle import ModelBundle
 from FlareSegmentLib.cli import main as flare_segment
 from FlareSegmentLib.reading import read_label_map
 from FlareTrainLib.pipeline import RunArguments, run_recipe
-from FlareTrainLib.recipe import recipes_folder
+from FlareTrainLib.recipe import read_recipe, recipes_folder
 
 SYSTEMS = ("p1", "p2", "p3", "p4", "p5", "best")
 
@@ -125,3 +125,24 @@ def test_papers_differ_in_what_makes_them_themselves() -> None:
     assert [teacher["folds"] for teacher in recipes["p5"]["teachers"]] == [5, 5]
     assert recipes["p5"]["network"]["grid"]["spacing"] == [4.0, 1.2, 1.2]
     assert recipes["p5"]["refine"]["labels"] == "majority"
+
+
+def test_a_shorter_schedule_keeps_the_share_of_its_parts() -> None:
+    """150 of P3's 1200 epochs are fully annotated cases alone, of however many steps."""
+    p3, best = read_recipe("p3"), read_recipe("best")
+    assert p3.network.training.sampling.full_first == 37500
+    short = p3.with_steps(800)
+    for stage in (short.network, short.teachers[0].network):
+        assert stage.training.fit.steps == 800
+        assert stage.training.sampling.full_first == 100
+    assert best.network.training.schedule.arguments == {"warm_up": 50}
+    assert best.with_steps(2000).network.training.schedule.arguments == {"warm_up": 5}
+
+
+def test_windows_are_as_large_as_what_was_trained_on() -> None:
+    """A network normalises by what is in a window: another size costs DSC."""
+    for name in ("p1", "p2", "p3", "p4", "p5"):
+        recipe = read_recipe(name)
+        stages = [teacher.network for teacher in recipe.teachers]
+        for stage in [*stages, recipe.network, *filter(None, [recipe.localiser])]:
+            assert stage.patch in stage.training.sampling.patches

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn_labels import labels_of, redraw
 
 from FlareSegmentLib.errors import InputError
 from FlareSegmentLib.labels import targets
@@ -17,18 +18,6 @@ from FlareTrainLib.case_choices import write_choice
 from FlareTrainLib.dataset import read_dataset
 from FlareTrainLib.refine_settings import GateSettings, RefineSettings, UncertaintySettings
 from FlareTrainLib.refinement import read_refined, refine_dataset
-
-
-def redraw(path: Path, change: dict[int, int]) -> None:
-    array, affine = read_label_map(path)
-    result = array.astype(np.uint8)
-    for old, new in change.items():
-        result[array == old] = new
-    write_label_map(path, result, affine, targets())
-
-
-def labels_of(folder: Path, case: str) -> np.ndarray:
-    return read_label_map(folder / "labels" / f"{case}.nii.gz")[0]
 
 
 def test_truth_is_kept_and_the_rest_is_filled_from_the_first_source(
