@@ -1,10 +1,11 @@
 """Do FlareTrain's tutorial as the README tells it: time every step, take the pictures.
 
-Usage: python Testing/tutorial.py [folder for the pictures]
+Usage: python Testing/tutorial.py [folder for the pictures] [--minutes 3]
 
 The panel is the real one in the host of the tests, the models are real, and so are all scores: a
 training of minutes on synthetic patients. A person's correction of a segment is acted by putting
-the true liver in its place. Prints the seconds of each step as JSON.
+the true liver in its place. Prints the seconds of each step as JSON. To rehearse it: a minute of
+training, and another folder, so that the README's pictures stay.
 """
 
 from __future__ import annotations
@@ -18,10 +19,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from picture_origin import sign
 from picture_stage import ROOT, save_picture, stage
+from plot_pictures import render_charts
+from results_page import weights_of
 
 WIDTH, HEIGHT = 500, 940
 CORRECTED, RUN, MINUTES = "patient_5", "first try", 3
+MODEL = ROOT / "Resources/Models/flare-base"
+LONG_ENOUGH = 7200
+"""Seconds that a step may take on a computer that is busy with other things."""
 
 
 class Tutorial:
@@ -44,7 +51,7 @@ class Tutorial:
         """Do something, wait for its end, and note how long that took."""
         start = time.perf_counter()
         act()
-        self._host.process_events(until=until, timeout=1800)
+        self._host.process_events(until=until, timeout=LONG_ENOUGH)
         self.seconds[name] = round(time.perf_counter() - start, 1)
         print(f"{name}: {self.seconds[name]} s", file=sys.stderr)
 
@@ -105,7 +112,7 @@ def make_dataset(tutorial: Tutorial, host: Any, data: Path) -> None:
     added = data / "added" / CORRECTED
     host.testing_enabled = False
     host.answer_next_dialog("OK")  # the case is there, without annotations: replace it
-    tutorial.step("add it", panel.dataset.onAddCase, lambda: tutorial.ended(added))
+    tutorial.step("add it", panel.addCase.onAddCase, lambda: tutorial.ended(added))
     host.testing_enabled = True
     ui.addGroupBox.collapsed = False
     tutorial.step("check", panel.dataset.onCheck, lambda: tutorial.ended(data / "check"))
@@ -181,7 +188,7 @@ def refine(tutorial: Tutorial, data: Path, folder: Path) -> None:
     render_views(slicer.mrmlScene, volume, mask, path, size=(420, 340))
 
 
-def train(tutorial: Tutorial, host: Any, data: Path) -> None:
+def train(tutorial: Tutorial, data: Path, folder: Path, minutes: int) -> None:
     """Steps 5 and 6: a training, watched, and its result used."""
     import slicer
 
@@ -189,19 +196,21 @@ def train(tutorial: Tutorial, host: Any, data: Path) -> None:
     run = data.resolve() / "runs" / RUN
     check(ui.sourceList, [f"source:{bundled_name()}", "source:other program"])
     ui.runNameLineEdit.text = RUN
-    panel.parameterNode.minutes = MINUTES
+    panel.parameterNode.minutes = minutes
     tutorial.step("look whether it fits", panel.training.onStart, tutorial.at_rest)
     if panel.run() is None:
         raise RuntimeError(ui.runStatusLabel.text)
 
-    def half_way() -> bool:
-        log = ui.logText.toPlainText()
-        return "network: step" in ui.runStatusLabel.text and log.count("'loss'") > 5
+    def at_work() -> bool:
+        return "network: step" in ui.runStatusLabel.text or tutorial.ended(run)
 
-    tutorial.step("first steps of the training", lambda: None, half_way)
+    tutorial.step("first steps of the training", lambda: None, at_work)
     ui.logGroupBox.collapsed = False
     tutorial.picture("train_4_training", "trainingCollapsibleButton")
     tutorial.step("the rest of the training", lambda: None, lambda: tutorial.ended(run))
+    tutorial.step("curves", ui.curvesButton.click, tutorial.at_rest)
+    charts = slicer.util.getNodesByClass("vtkMRMLPlotChartNode")
+    render_charts(charts, folder / "train_4_curves.png")
     ui.modelNameLineEdit.text = "my first model"
     ui.modelDescriptionLineEdit.text = "Practice: synthetic patients."
     tutorial.picture("train_5_result", "resultCollapsibleButton")
@@ -215,7 +224,10 @@ def main() -> int:
     """Go through the tutorial and print the seconds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "Screenshots" / "panel")
-    folder: Path = parser.parse_args().folder.resolve()
+    text = "time limit of the training"
+    parser.add_argument("--minutes", type=int, default=MINUTES, help=text)
+    options = parser.parse_args()
+    folder: Path = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with stage() as (host, home):
         tutorial = Tutorial(host, folder)
@@ -225,9 +237,11 @@ def main() -> int:
         try:
             make_dataset(tutorial, host, Path(data.name))
             refine(tutorial, Path(data.name), folder)
-            train(tutorial, host, Path(data.name))
+            train(tutorial, Path(data.name), folder, options.minutes)
         finally:
             tutorial.panel.cleanup()
+    for path in sorted(folder.glob("train_*.png")):
+        sign(path, weights_of(MODEL))
     total = round(sum(tutorial.seconds.values()))
     print(json.dumps({"seconds": tutorial.seconds, "total": total}, indent=1))
     return 0

@@ -1,4 +1,4 @@
-"""The panel's section Dataset: the cases, what is wrong with them, and new ones from the scene."""
+"""The panel's section Dataset: the cases, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from FlareSegmentLib import labels
 from FlareSegmentLib.errors import FlareError
-from FlareSegmentSlicer.shared.check_list import addCheckItem, checkedKeys
 from FlareSegmentSlicer.shared.chosen_path import isChosen
-from FlareTrainLib.add_case import NewCase, case_exists, make_dataset, target_ids_of
+from FlareTrainLib.add_case import make_dataset
 from FlareTrainLib.case_split import Part, move_case
 from FlareTrainLib.case_table import Listing, read_listing
 from FlareTrainLib.task_folder import TaskState
@@ -32,7 +30,6 @@ class DatasetSection(Section):
     def __init__(self, panel: Any) -> None:
         super().__init__(panel)
         self.listing = Listing()
-        self.adding: Path | None = None
         ui = panel.ui
         columns = (
             (_("Case"), _("Name of the patient in the dataset")),
@@ -42,12 +39,9 @@ class DatasetSection(Section):
             (_("Sources"), _("Programs that labeled it, for pseudo-labels")),
         )
         prepareLongTable(ui.caseTable, columns)
-        for target in labels.targets():
-            addCheckItem(ui.annotatedList, target.name, target.key)
         ui.newDatasetButton.connect("clicked(bool)", self.onNew)
         ui.practiceButton.connect("clicked(bool)", self.onPractice)
         ui.checkButton.connect("clicked(bool)", self.onCheck)
-        ui.addCaseButton.connect("clicked(bool)", self.onAddCase)
         ui.toTrainingButton.connect("clicked(bool)", self.onToTraining)
         ui.toValidationButton.connect("clicked(bool)", self.onToValidation)
         ui.caseTable.connect("cellDoubleClicked(int,int)", self.onDoubleClicked)
@@ -112,13 +106,9 @@ class DatasetSection(Section):
     def updateButtons(self) -> None:
         """Bring the buttons in line with what can be done."""
         panel, ui = self.panel, self.panel.ui
-        data, node = panel.data(), panel.parameterNode
+        data = panel.data()
         ui.practiceButton.enabled = not self.work.running("practice")
         ui.checkButton.enabled = data is not None and (data / "imagesTr").is_dir()
-        adding = self.adding is not None and panel.stateOf(self.adding).alive
-        adding = adding or self.work.running("staging")
-        scene = node is not None and node.caseVolume and node.caseSegmentation
-        ui.addCaseButton.enabled = bool(data and scene and not adding)
         row = ui.caseTable.currentRow()
         part = self.listing.rows[row].part if 0 <= row < len(self.listing.rows) else ""
         ui.toTrainingButton.enabled = part == "validation"
@@ -200,37 +190,6 @@ class DatasetSection(Section):
         """Load a case with its labels."""
         if 0 <= row < len(self.listing.rows):
             self.panel.loadCase(self.listing.rows[row].name, self.panel.ui.datasetNoteLabel)
-
-    def onAddCase(self, _checked: bool = False) -> None:
-        """Make the chosen volume and segmentation a case, after asking when it exists."""
-        panel, ui, node = self.panel, self.panel.ui, self.panel.parameterNode
-        data = panel.data()
-        name = ui.caseNameLineEdit.text.strip()
-        replace = False
-        if name and case_exists(data, name):
-            replace = slicer.util.confirmOkCancelDisplay(
-                _(
-                    "There is a case {name} already. Replace it? Its files are kept in the folder "
-                    "'replaced' of the dataset."
-                ).format(name=name),
-                windowTitle=_("Replace the case?"),
-            )
-            if not replace:
-                return
-        case = NewCase(name, target_ids_of(checkedKeys(ui.annotatedList)), replace)
-        ui.addNoteLabel.text = _("Reading the segments...")
-        steps = panel.logic.addCaseSteps(data, case, node.caseVolume, node.caseSegmentation)
-        self.work.put("staging", Steps(steps, self._onStaged, self._onNotStaged))
-        self.updateButtons()
-
-    def _onStaged(self, folder: Path) -> None:
-        self.adding = folder
-        self.panel.refreshTasks()
-
-    def _onNotStaged(self, error: FlareError) -> None:
-        self.panel.ui.addNoteLabel.text = str(error)
-        self.panel.showError(_("The case was not added."), error)
-        self.panel.updateGUI()
 
     def onTaskEnded(self, folder: Path, state: TaskState) -> None:
         """Look at what a process has done."""

@@ -15,6 +15,7 @@ from FlareTrainLib import task_folder
 from FlareTrainLib.refinement_task import REFINEMENT
 from FlareTrainLib.task_folder import TaskState
 
+from .add_case_section import AddCaseSection
 from .case_loader import CaseLoader
 from .dataset_section import CHECK, DatasetSection
 from .folder_line import FolderLine
@@ -45,20 +46,20 @@ class TrainingPanel(ParameterBinding):
         self.ui = ui
         self.logic = logic
         self.dataset = DatasetSection(self)
+        self.addCase = AddCaseSection(self)
         self.refinement = RefinementSection(self)
         self.training = TrainingSection(self)
         self.result = ResultSection(self)
         self.folderLine = FolderLine(ui.dataPathLineEdit, self._onFolder)
-        self.sections = (self.dataset, self.refinement, self.training, self.result)
+        parts = (self.dataset, self.addCase, self.refinement, self.training, self.result)
+        self.sections = parts
         self.observeScene()
         self.initializeParameterNode()
 
     def begin(self) -> None:
         """Look what happened meanwhile, in the dataset of the last time if none is chosen."""
         self.initializeParameterNode()
-        last = lastDataset()
-        if last is not None and not isChosen(self.parameterNode.data):
-            self.parameterNode.data = last
+        self._chooseLastDataset()
         self.refreshAll()
         self._tick.start()
 
@@ -82,6 +83,17 @@ class TrainingPanel(ParameterBinding):
         self.training.curves.hide()
         ParameterBinding.onSceneStartClose(self, caller, event)
 
+    def onSceneEndClose(self, caller: Any, event: Any) -> None:
+        """Go on with the dataset: a scene is closed after each patient, a dataset lasts."""
+        ParameterBinding.onSceneEndClose(self, caller, event)
+        if self.parameterNode is not None:
+            self._chooseLastDataset()
+
+    def _chooseLastDataset(self) -> None:
+        last = lastDataset()
+        if last is not None and not isChosen(self.parameterNode.data):
+            self.parameterNode.data = last
+
     def onParameterNodeModified(self, caller: Any = None, event: Any = None) -> None:
         """Show the choices."""
         if not self.parameterNode:
@@ -92,6 +104,7 @@ class TrainingPanel(ParameterBinding):
             if self._data is not None:
                 rememberDataset(self._data)
             self.refreshAll()
+        self.addCase.refresh()
         self.updateGUI()
 
     def _onFolder(self, folder: Path) -> None:
@@ -169,8 +182,9 @@ class TrainingPanel(ParameterBinding):
         if data is not None:
             self._showTask(data / CHECK, ui.datasetNoteLabel)
             self._showTask(data / REFINEMENT, ui.refinementNoteLabel)
-            if self.dataset.adding is not None:
-                self._showTask(self.dataset.adding, ui.addNoteLabel)
+            if self.addCase.adding is not None:
+                self._showTask(self.addCase.adding, ui.addNoteLabel)
+        self.addCase.refresh()
         self.refreshRun()
 
     def refreshRun(self) -> None:

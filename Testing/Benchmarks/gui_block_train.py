@@ -198,7 +198,7 @@ def go_round(host: Any, circle: Circle, panel: Any, data: Path, folder: Path) ->
         ui.caseNameLineEdit.text = "new_case"
         for row in range(3):
             ui.annotatedList.item(row).setCheckState(qt.Qt.Checked)
-        panel.dataset.onAddCase()
+        panel.addCase.onAddCase()
 
     circle.step("add a case", add_case, lambda: ended(data / "added" / "new_case"))
 
@@ -207,7 +207,7 @@ def go_round(host: Any, circle: Circle, panel: Any, data: Path, folder: Path) ->
         ui.caseSegmentationSelector.setCurrentNode(other)
         ui.caseNameLineEdit.text = "from_another_grid"
         circle.begin()  # making the segmentation is not what is measured
-        panel.dataset.onAddCase()
+        panel.addCase.onAddCase()
 
     added = data / "added" / "from_another_grid"
     circle.step("add a case from another grid", add_from_another_grid, lambda: ended(added))

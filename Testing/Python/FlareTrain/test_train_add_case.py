@@ -52,11 +52,11 @@ def test_an_existing_case_is_replaced_only_after_a_question(
     before = path.read_bytes()
     slicer_host.testing_enabled = False
     slicer_host.answer_next_dialog("Cancel")
-    panel.dataset.onAddCase()
+    panel.addCase.onAddCase()
     assert path.read_bytes() == before
     assert not (raw_dataset / "added").exists()
     slicer_host.answer_next_dialog("OK")
-    panel.dataset.onAddCase()
+    panel.addCase.onAddCase()
     settle(panel, slicer_host)
     wait_for(panel, slicer_host, raw_dataset / "added" / "case_0")
     assert path.read_bytes() != before
@@ -84,7 +84,6 @@ def test_a_segment_on_another_grid_is_brought_to_the_scan(
     coarse = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "coarse")
     half = np.ascontiguousarray(slicer.util.arrayFromVolume(volume)[::2, ::2, ::2])
     slicer.util.updateVolumeFromArray(coarse, half)
-    matrix = slicer.vtkMRMLScalarVolumeNode()
     matrix = slicer.util.vtkMatrixFromArray(np.diag([-16.0, -16.0, 16.0, 1.0]))
     coarse.SetIJKToRASMatrix(matrix)
     segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "on another")
@@ -99,6 +98,47 @@ def test_a_segment_on_another_grid_is_brought_to_the_scan(
     written, _affine = read_label_map(raw_dataset / "labelsTr" / "new_one.nii.gz")
     truth = labels == 1
     assert 2 * (written[truth] == 1).sum() / ((written == 1).sum() + truth.sum()) > 0.75
+
+
+def test_what_was_annotated_in_one_patient_is_not_taken_over_to_the_next(
+    panel: Any, slicer_host: Any, raw_dataset: Path, add_patient: Any
+) -> None:
+    from FlareSegmentSlicer.shared.check_list import checkedKeys
+
+    first, second = (add_patient(keys=keys) for keys in (("liver", "spleen"), ("spleen",)))
+    wish(panel, slicer_host, raw_dataset, first[:2])
+    listed = panel.ui.annotatedList
+    assert checkedKeys(listed) == ["liver"]
+    assert listed.item(0).text() == "Liver"
+    assert listed.item(3).text() == "Pancreas (no segment: checked means it is not there)"
+    panel.ui.caseSegmentationSelector.setCurrentNode(second[1])
+    assert checkedKeys(listed) == []
+    assert listed.item(0).text() == "Liver (no segment: checked means it is not there)"
+    assert listed.item(2).text() == "Spleen"
+
+
+def test_a_segment_on_another_grid_lies_where_slicer_itself_would_put_it(
+    panel: Any, slicer_host: Any, raw_dataset: Path, add_patient: Any
+) -> None:
+    """A third of a voxel beside the scan's grid, so that no voxel is as near to two."""
+    volume, drawn, _labels = add_patient(keys=("liver",))
+    container = drawn.GetSegmentation()
+    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    image = container.GetNthSegment(0).GetRepresentation(name)
+    matrix = slicer.util.vtkMatrixFromArray(np.eye(4))
+    image.GetImageToWorldMatrix(matrix)
+    for axis, shift in enumerate((2.7, -1.9, 11.3)):
+        matrix.SetElement(axis, 3, matrix.GetElement(axis, 3) + shift)
+    image.SetImageToWorldMatrix(matrix)
+    segment = container.GetNthSegmentID(0)
+    expected = slicer.util.arrayFromSegmentBinaryLabelmap(drawn, segment, volume).copy()
+    wish(panel, slicer_host, raw_dataset, (volume, drawn))
+    panel.ui.addCaseButton.click()
+    settle(panel, slicer_host)
+    wait_for(panel, slicer_host, raw_dataset / "added" / "new_one")
+    written, _affine = read_label_map(raw_dataset / "labelsTr" / "new_one.nii.gz")
+    assert expected.any()
+    assert np.array_equal(written == 1, expected == 1)
 
 
 def test_a_scan_that_is_changed_while_it_is_read_is_no_case(

@@ -20,6 +20,10 @@ host = start()
 import slicer
 host.load_module(root / "FlareSegment/FlareSegment.py")
 old = host.load_module(root / "FlareTrain/FlareTrain.py").enter()
+from train_states import a_run, alive
+alive(a_run(data, "stopped", name="long"))
+old.ui.dataPathLineEdit.currentPath = str(data)
+assert old.busy  # the table is on its way when all is read again
 names = ("FlareTrain", "FlareTrainSlicer.panel", "FlareTrainSlicer.jobs",
          "FlareTrainLib.task_folder")
 before = {name: sys.modules[name] for name in names}
@@ -31,6 +35,7 @@ new.enter()
 new.ui.dataPathLineEdit.currentPath = str(data)
 host.process_events(until=lambda: not new.busy, timeout=60)
 print("cases:", new.ui.caseTable.rowCount)
+print(new.ui.runComboBox.currentText)
 new.exit()
 print("left:", host.finish_test())
 """
@@ -44,5 +49,6 @@ def test_reload_reads_all_files_again(raw_dataset: Path) -> None:
         "read again: True",
         "new panel: True",
         "cases: 5",
+        "long (running)",
         "left: []",
     ], ended.stderr

@@ -124,6 +124,16 @@ def test_a_drive_that_comes_back_is_seen(
     assert panel.ui.startButton.enabled
 
 
+def test_a_closed_scene_keeps_the_dataset(panel: Any, slicer_host: Any, raw_dataset: Path) -> None:
+    run = a_run(raw_dataset, "stopped")
+    choose(panel, slicer_host, raw_dataset)
+    slicer.mrmlScene.Clear(0)
+    settle(panel, slicer_host)
+    assert panel.ui.dataPathLineEdit.currentPath == str(raw_dataset)
+    assert panel.ui.caseTable.rowCount == 5
+    assert panel.run() == run
+
+
 def test_a_run_whose_folder_was_deleted_does_not_trouble_the_others(
     panel: Any, slicer_host: Any, raw_dataset: Path
 ) -> None:
