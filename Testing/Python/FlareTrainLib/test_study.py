@@ -161,7 +161,7 @@ def test_a_target_that_the_reference_lacks_flatters_nobody() -> None:
 
 
 def test_a_budget_is_shared_as_the_recipe_says() -> None:
-    recipe = read_study("small").recipes[-1].read()
+    recipe = read_study("large").recipes[-1].read()
     assert recipe.localiser is not None
     steps = steps_for(recipe, {"localiser": 0.1, "network": 0.5}, 40.0)
     assert steps == {"localiser": round(40 * 0.15 / 0.1), "network": round(40 * 0.85 / 0.5)}
