@@ -17,7 +17,7 @@ from typing import Literal
 
 DOING = "doing.json"
 
-Kind = Literal["comparing", "labeling", "packing", "training", "scoring"]
+Kind = Literal["reading", "comparing", "labeling", "packing", "training", "scoring"]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from FlareSegmentLib.errors import FlareError, InputError
 from FlareSegmentLib.labels import target_by_id, target_by_key
 from FlareSegmentLib.volume import Volume
 
+from .activity import tell
 from .case_files import label_files
 from .case_loading import LoadedScan, load_case
 from .cleaning import CleaningSettings, Proposal, find_suspicious
@@ -124,7 +125,8 @@ def check_dataset(folder: Path, components: CleaningSettings | None = None) -> D
     seen: dict[str, str] = {}
     parts = [("training", case) for case in dataset.cases]
     parts += [("validation", case) for case in dataset.validation]
-    for part, case in parts:
+    for number, (part, case) in enumerate(parts, start=1):
+        tell("reading", number, len(parts))
         sources = tuple(name for name, names in labeled.items() if case.name in names)
         try:
             scan = load_case(dataset, case)

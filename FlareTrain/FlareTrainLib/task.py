@@ -65,18 +65,22 @@ def _train(folder: Path, wanted: dict[str, Any]) -> str:
 
 
 def _check(folder: Path, wanted: dict[str, Any]) -> str:
+    from .activity import told_in
     from .case_table import write_report
     from .dataset_check import check_dataset
 
-    report = check_dataset(Path(wanted["data"]))
+    with told_in(folder):
+        report = check_dataset(Path(wanted["data"]))
     write_report(folder, report)
     return f"{len(report.cases)} cases, {len(report.findings)} findings."
 
 
 def _refine(folder: Path, wanted: dict[str, Any]) -> str:
+    from .activity import told_in
     from .refinement_task import refine
 
-    return refine(folder, wanted)
+    with told_in(folder):
+        return refine(folder, wanted)
 
 
 def _add(folder: Path, wanted: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from FlareSegmentSlicer.shared.chosen_path import isChosen
 from FlareSegmentSlicer.shared.parameter_binding import ParameterBinding
 from FlareTrainLib import task_folder
+from FlareTrainLib.activity import read_activity
 from FlareTrainLib.refinement_task import REFINEMENT
 from FlareTrainLib.task_folder import TaskState
 
@@ -22,6 +23,7 @@ from .folder_line import FolderLine
 from .last_dataset import lastDataset, rememberDataset
 from .refinement_section import RefinementSection
 from .result_section import ResultSection
+from .run_text import doingText
 from .training_section import TrainingSection
 
 _LOOK_MS = 1000
@@ -203,6 +205,9 @@ class TrainingPanel(ParameterBinding):
                 CHECK: _("Reading the dataset..."),
                 REFINEMENT: _("Labeling and comparing... This goes on when Slicer is closed."),
             }.get(folder.name, _("Writing the case..."))
+            activity = read_activity(folder)
+            if activity is not None and activity.of:
+                label.text = doingText(activity)
         elif before.alive:
             label.text = status.message
             if folder.name == REFINEMENT:

@@ -50,7 +50,10 @@ def runText(run: Path, status: TaskStatus, progress: RunProgress) -> str:
         return " ".join(part for part in (_("Saving and stopping..."), where) if part)
     activity = read_activity(run)
     if activity is not None and activity.kind != "training":
-        return _doingText(activity)
+        text = doingText(activity)
+        if activity.kind == "packing":
+            text += " " + _("A time limit counts from the first step.")
+        return text
     limits = (progress.seconds_left, activity.seconds_left if activity else None)
     left = [seconds for seconds in limits if seconds is not None]
     if progress.steps and left:
@@ -58,12 +61,13 @@ def runText(run: Path, status: TaskStatus, progress: RunProgress) -> str:
     return where or (_("First steps of the training...") if activity else _("Starting..."))
 
 
-def _doingText(activity: Activity) -> str:
+def doingText(activity: Activity) -> str:
     """Say what is done besides training."""
     text = {
+        "reading": _("Reading the dataset: case {n} of {all}"),
         "comparing": _("Comparing the labels..."),
         "labeling": _("Labeling the scans: {n} of {all}"),
-        "packing": _("Preparing the scans: {n} of {all}. A time limit counts from the first step."),
+        "packing": _("Preparing the scans: {n} of {all}."),
         "scoring": _("Scoring the model: case {n} of {all}"),
     }[activity.kind]
     return text.format(n=activity.done, all=activity.of)

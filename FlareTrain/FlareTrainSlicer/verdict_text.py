@@ -18,7 +18,7 @@ def verdictText(verdict: Verdict) -> str:
         "unknown": _("Not compared with the bundled model yet."),
     }[verdict.judgement].format(ours=verdict.ours or 0.0, bundled=verdict.bundled or 0.0)
     if verdict.few and verdict.judgement != "unknown":
-        few = _("{n} validation cases say little: other patients may turn it round.")
+        few = _("Only {n} validation cases: other patients may turn it round.")
         text += " " + few.format(n=verdict.cases)
     return text
 

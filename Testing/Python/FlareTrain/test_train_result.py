@@ -110,7 +110,7 @@ def test_the_panel_says_whether_the_model_is_better(
 def test_few_validation_cases_are_said(panel: Any, slicer_host: Any, raw_dataset: Path) -> None:
     scored(a_run(raw_dataset, "finished"), 0.9, 0.8, cases=2)
     choose(panel, slicer_host, raw_dataset)
-    assert "2 validation cases say little" in panel.ui.verdictLabel.text
+    assert "Only 2 validation cases" in panel.ui.verdictLabel.text
 
 
 @pytest.mark.parametrize("judged", [True, False])

@@ -11,7 +11,7 @@ import pytest
 from panel_actions import check, choose, settle, texts, wait_for
 
 from FlareTrainLib import run_folder, task_folder
-from FlareTrainLib.settings import read_json
+from FlareTrainLib.settings import read_json, write_json
 from FlareTrainLib.task_folder import TaskState
 from train_states import a_run, alive, checked, died, many_cases
 
@@ -175,6 +175,21 @@ def test_a_run_says_what_it_does(
     alive(a_run(raw_dataset, "stopped", minutes=10), **activity)
     choose(panel, slicer_host, raw_dataset)
     assert panel.ui.runStatusLabel.text == text
+
+
+def test_labeling_and_checking_say_how_far_they_are(
+    panel: Any, slicer_host: Any, raw_dataset: Path
+) -> None:
+    for name, kind in (("check", "reading"), ("refinement", "labeling")):
+        (raw_dataset / name).mkdir()
+        write_json(raw_dataset / name / "outcome.json", {})
+        alive(raw_dataset / name, kind=kind, done=2, of=9)
+    choose(panel, slicer_host, raw_dataset)
+    panel.refreshTasks()
+    assert panel.ui.datasetNoteLabel.text == "Reading the dataset: case 2 of 9"
+    assert panel.ui.refinementNoteLabel.text == "Labeling the scans: 2 of 9"
+    for name in ("check", "refinement"):
+        shutil.rmtree(raw_dataset / name)
 
 
 def test_a_time_limit_does_not_run_while_scans_are_prepared(
