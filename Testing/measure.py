@@ -6,7 +6,8 @@ In order: the scores (`model_card.py`); the README's pictures (`scan_pictures.py
 benchmark that were not measured with these weights (`Benchmarks/bench.sh`, in its own environment);
 the pages again, with what the benchmark gave. Each part is kept when it is done: the same command
 goes on where it was stopped.
-Parts without trained weights, such as `training`, are measured again only with --again.
+Parts without trained weights, such as `training`, are measured again only with --again;
+`paper_sizes`, which needs 7 GiB of memory and half an hour, only when it is named.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ ORDER = (
     "accuracy",
     "scaling",
     "startup",
+    "cancelling",
     "tumor",
     "negatives",
     "robustness",
@@ -39,7 +41,7 @@ ORDER = (
     "networks",
     "paper_sizes",
 )
-"""What the README states first, the longest last."""
+"""What the README states first, the longest last; the last one only when it is named."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     add = command.add_argument
     add("--plan", action="store_true", help="only say what is measured and what is not")
-    add("--only", nargs="+", choices=ORDER, default=list(ORDER), help="these parts only")
+    add("--only", nargs="+", choices=ORDER, default=list(ORDER[:-1]), help="these parts only")
     add("--again", nargs="+", choices=ORDER, default=[], help="also when they were measured")
     add("bench", nargs="*", help="options of the benchmark, e.g. -- --runs 1")
     options = command.parse_args(arguments)

@@ -11,7 +11,7 @@ NOT_MEASURED = "Not measured"
 """How the text of a part begins whose input was missing."""
 
 Measured = Mapping[str, Mapping[str, str]]
-"""Content of RESULTS.json: by part its text, date, machine, and model."""
+"""Content of RESULTS.json: by part its text, date, machine, model, and commit."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ PARTS = {
     "peers": Part("Beside nnU-Net's predictor with the same weights"),
     "scaling": Part("Volumes of 55 to 1000 slices, and the floor"),
     "startup": Part("Start-up"),
+    "cancelling": Part("From asking to stop until stopped"),
     "networks": Part("What the sub-voxel stem saves", of_weights=False),
     "training": Part("A training step beside the bare pass", of_weights=False),
     "paper_sizes": Part("A training step at the papers' sizes", of_weights=False),
@@ -110,7 +111,8 @@ def _is_of_other_weights(part: Mapping[str, str], name: str, weights: str) -> bo
 
 def _origin(part: Mapping[str, str], name: str, weights: str) -> str:
     model = f"model {part['model']}" if PARTS[name].of_weights else "no trained weights"
-    words = f"{part['date']}; {model}; {part['machine']}."
+    commit = f"; commit {part['commit']}" if part.get("commit") else ""
+    words = f"{part['date']}; {model}{commit}; {part['machine']}."
     if _is_of_other_weights(part, name, weights):
         words = (
             f"**Measured with {part['model']}; the model is now {weights}:** "

@@ -118,6 +118,16 @@ def machine() -> str:
     return "; ".join(words)
 
 
+def commit() -> str:
+    """Name the commit that is measured, and whether files were changed since; "" without git."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=, changed", "--abbrev=7"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return found.stdout.strip()
+
+
 def python_path() -> str:
     folders = [str(ROOT / "FlareSegment"), str(ROOT / "FlareTrain")]
     return os.pathsep.join(folders + [p for p in [os.environ.get("PYTHONPATH")] if p])

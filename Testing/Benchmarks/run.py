@@ -1,6 +1,7 @@
 """Measure everything and write RESULTS.md.
 
-make bench                                   everything, about 40 minutes on 2 cores
+make bench                                   everything: 40 minutes on 2 cores, and as much
+                                             again for paper_sizes
 make bench BENCH_ARGS="--only startup"       one part; the others keep their figures
 make bench BENCH_ARGS="--missing"            what was not measured with these weights
 make bench BENCH_ARGS="--runs 1 --slices 20 40 --peer-slices 20 --in-plane 128
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import accuracy
+import cancelling
 import inputs
 import negatives
 import networks
@@ -28,7 +30,7 @@ import startup
 import training
 import tumor
 from inputs import MissingInputError, Options
-from measuring import ScriptFailedError, machine
+from measuring import ScriptFailedError, commit, machine
 
 import results_page
 
@@ -41,6 +43,7 @@ SECTIONS: dict[str, Callable[[Options], str]] = {
     "peers": peers.section,
     "scaling": scaling.section,
     "startup": startup.section,
+    "cancelling": cancelling.section,
     "networks": networks.section,
     "training": training.section,
     "paper_sizes": paper_sizes.section,
@@ -81,6 +84,7 @@ def main() -> int:
             "date": datetime.date.today().isoformat(),
             "machine": machine(),
             "model": weights,
+            "commit": commit(),
         }
         # After each part: an hour of measuring is not lost to the last one.
         kept.write_text(json.dumps(parts, indent=1) + "\n", encoding="utf-8")
