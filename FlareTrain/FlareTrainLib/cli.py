@@ -18,6 +18,7 @@ from .cli_arguments import add_commands
 
 if TYPE_CHECKING:
     from .pseudo_labels import JobRunner
+    from .recipe import NetworkStage, Recipe
 
 PROGRAM = "flare-train"
 
@@ -163,7 +164,7 @@ def _pack(options: argparse.Namespace) -> int:
     from .refinement import read_refined
 
     dataset, refined = read_dataset(options.data), read_refined(options.refined)
-    grid = read_recipe(options.recipe).network.grid
+    grid = _stage(read_recipe(options.recipe), options.part).grid
     pack_refined(dataset, refined, options.refined, options.output, grid)
     print(f"{len(refined)} cases in {options.output}")
     return 0
@@ -179,7 +180,7 @@ def _fit(options: argparse.Namespace) -> int:
     if (options.recipe is None) == (options.settings is None):
         raise InputError("Give either --recipe or --settings.")
     if options.recipe is not None:
-        settings = read_recipe(options.recipe).network.training
+        settings = _stage(read_recipe(options.recipe), options.part).training
     else:
         content = read_json(options.settings)
         settings = settings_from_json(TrainingSettings, content, options.settings.name)
@@ -210,9 +211,7 @@ def _export(options: argparse.Namespace) -> int:
     recipe = read_recipe(options.recipe)
     localiser = None
     if options.localiser is not None:
-        if recipe.localiser is None:
-            raise InputError(f"The recipe {recipe.name} has no localiser. Leave --localiser out.")
-        stage = recipe.localiser
+        stage = _stage(recipe, "localiser")
         localiser = TrainedNetwork(options.localiser, stage.grid, stage.patch)
     network = TrainedNetwork(options.run, recipe.network.grid, recipe.network.patch)
     facts = {"recipe": recipe.name, "about": recipe.about}
@@ -222,6 +221,14 @@ def _export(options: argparse.Namespace) -> int:
     )
     print(options.output)
     return 0
+
+
+def _stage(recipe: Recipe, part: str) -> NetworkStage:
+    if part == "network":
+        return recipe.network
+    if recipe.localiser is None:
+        raise InputError(f"The recipe {recipe.name} has no localiser; it is one network.")
+    return recipe.localiser
 
 
 def _study(options: argparse.Namespace) -> int:

@@ -43,6 +43,12 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     _add_device(parser)
 
 
+def _add_part(parser: argparse.ArgumentParser) -> None:
+    parts = ("network", "localiser")
+    text = "which of the recipe's networks (%(default)s)"
+    parser.add_argument("--part", choices=parts, default="network", help=text)
+
+
 def _add_cluster(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--scheduler", default="", metavar="ADDRESS", help="label on this Dask cluster")
@@ -117,6 +123,7 @@ def _add_pack(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--refined", required=True, type=Path, metavar="FOLDER", help="output of refine")
     add("--recipe", required=True, help="recipe whose grid is used")
+    _add_part(parser)
 
 
 def _add_fit(parser: argparse.ArgumentParser) -> None:
@@ -126,6 +133,7 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
     also = "folder of the training run (after torchrun write --folder)"
     add("--run", "--folder", required=True, type=Path, metavar="RUN", help=also)
     add("--recipe", help="recipe whose network is trained")
+    _add_part(parser)
     add("--settings", type=Path, metavar="JSON", help="training settings instead of a recipe's")
     minutes = "minutes of training in this call (whole schedule)"
     add("--minutes", type=_minutes, metavar="N", help=minutes)

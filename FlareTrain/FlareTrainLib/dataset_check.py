@@ -186,7 +186,7 @@ def _check_pseudo(case: DatasetCase, scan: LoadedScan, source: str, path: Path) 
     try:
         map_on_scan(*read_pseudo(path), source, case.name, scan)
     except FlareError as error:
-        return [Finding(case.name, "pseudo-label", str(error))]
+        return [Finding(case.name, "pseudo-label", f"Source {source}: {error}")]
     return []
 
 

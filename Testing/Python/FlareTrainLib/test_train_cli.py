@@ -15,6 +15,7 @@ import pytest
 from FlareSegmentLib.bundle import ModelBundle
 from FlareSegmentLib.reading import read_label_map
 from FlareTrainLib.cli import main
+from FlareTrainLib.packing import read_index
 
 
 @pytest.fixture
@@ -74,6 +75,45 @@ def test_the_steps_one_by_one_give_what_run_gives(
     one, _ = read_label_map(Path(scores) / "predictions" / "held_out_seg.nii.gz")
     other, _ = read_label_map(run / "latest" / "predictions" / "held_out_seg.nii.gz")
     assert np.array_equal(one, other)
+
+
+def test_the_localiser_step_by_step_is_that_of_run(
+    raw_dataset: Path, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, name = str(raw_dataset), str(recipe)
+    refined, packed = str(tmp_path / "refined"), str(tmp_path / "packed")
+    assert main(["refine", data, "--recipe", name, "-o", refined]) == 0
+    pack = ["pack", data, "--refined", refined, "--recipe", name, "-o", packed]
+    assert main([*pack, "--part", "localiser"]) == 1
+    assert "has no localiser" in capsys.readouterr().err
+
+    content = json.loads(recipe.read_text())
+    content["localiser"] = json.loads(recipe.read_text())["network"]
+    content["localiser"]["grid"]["spacing"] = [16, 16, 16]
+    recipe.write_text(json.dumps(content))
+    assert main([*pack, "--part", "localiser"]) == 0
+    assert read_index(Path(packed))[1] == (16, 16, 16)
+
+
+@pytest.mark.parametrize("words", [["--minutes", "soon"], ["--minutes", "-1"], ["--steps", "0"]])
+def test_numbers_that_make_no_sense_are_refused(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["run", "best", "--data", "data", "--out", "run", *words])
+    assert left.value.code == 2
+    assert f"'{words[1]}' is no" in capsys.readouterr().err
+
+
+def test_what_the_system_refuses_is_a_sentence(
+    raw_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    words = ["check", str(raw_dataset), "-q", "-o", str(tmp_path / "file" / "below")]
+    assert main(words) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("flare-train: ")
+    assert "cannot be made" in told
 
 
 def test_sigterm_saves_and_the_same_command_goes_on(
