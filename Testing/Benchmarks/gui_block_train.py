@@ -192,12 +192,15 @@ def go_round(host: Any, circle: Circle, panel: Any, data: Path, folder: Path) ->
     volume = slicer.util.getFirstNodeByClassByName("vtkMRMLScalarVolumeNode", names[0])
     segmentation = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")[0]
 
+    def check_three() -> None:
+        for row in range(3):
+            ui.annotatedList.item(row).setCheckState(qt.Qt.Checked)
+
     def add_case() -> None:
         ui.caseVolumeSelector.setCurrentNode(volume)
         ui.caseSegmentationSelector.setCurrentNode(segmentation)
         ui.caseNameLineEdit.text = "new_case"
-        for row in range(3):
-            ui.annotatedList.item(row).setCheckState(qt.Qt.Checked)
+        check_three()
         panel.addCase.onAddCase()
 
     circle.step("add a case", add_case, lambda: ended(data / "added" / "new_case"))
@@ -206,6 +209,7 @@ def go_round(host: Any, circle: Circle, panel: Any, data: Path, folder: Path) ->
         other = on_another_grid(segmentation)
         ui.caseSegmentationSelector.setCurrentNode(other)
         ui.caseNameLineEdit.text = "from_another_grid"
+        check_three()
         circle.begin()  # making the segmentation is not what is measured
         panel.addCase.onAddCase()
 
