@@ -132,6 +132,21 @@ def test_pictures_of_the_catalog_are_in_the_tree(repository: Path, variable: str
     assert path.read_bytes()[:4] == b"\x89PNG"
 
 
+def test_a_slicer_that_is_too_old_is_refused(tmp_path: Path, repository: Path) -> None:
+    """Slicer 5.8 has Python 3.9; README states the version that CMake asks for."""
+    wanted = re.search(
+        r"find_package\(Slicer (\S+) REQUIRED\)",
+        (repository / "CMakeLists.txt").read_text(encoding="utf-8"),
+    )
+    assert wanted is not None
+    assert f"Slicer {wanted[1]} or later" in (repository / "README.md").read_text(encoding="utf-8")
+    command = [_cmake(), f"-DSlicer_DIR={repository / 'Testing' / 'SlicerMacros'}"]
+    command += ["-DSLICER_VERSION_FOR_TEST=5.8.1", "-S", str(repository), "-B", str(tmp_path)]
+    finished = subprocess.run(command, capture_output=True, text=True)
+    assert finished.returncode != 0
+    assert f'requested version "{wanted[1]}"' in finished.stderr
+
+
 def test_listed_file_that_is_missing_stops_the_build(tmp_path: Path, repository: Path) -> None:
     """The stand-in refuses as Slicer's macro does; else the tests above would prove little."""
     (tmp_path / "CMakeLists.txt").write_text(

@@ -1,0 +1,10 @@
+# As Slicer's own file of this name: any version that is not older than the one asked for will do.
+set(PACKAGE_VERSION ${SLICER_VERSION_FOR_TEST})
+if(NOT PACKAGE_VERSION)
+  set(PACKAGE_VERSION 5.12)
+endif()
+if(PACKAGE_VERSION VERSION_LESS PACKAGE_FIND_VERSION)
+  set(PACKAGE_VERSION_COMPATIBLE FALSE)
+else()
+  set(PACKAGE_VERSION_COMPATIBLE TRUE)
+endif()
