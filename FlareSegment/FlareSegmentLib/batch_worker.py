@@ -21,8 +21,8 @@ from . import __version__
 from .batch import Batch, BatchSettings, CaseResult, run_batch
 from .cases import Case, find_cases
 from .errors import FlareError
-from .worker import log_to, reserve_standard_output
 from .worker_protocol import PROTOCOL_VERSION, LineReader, Message, decode, encode
+from .worker_streams import log_to, reserve_standard_output
 
 logger = logging.getLogger(__name__)
 

@@ -70,7 +70,7 @@ class SeriesInfo:
     def __str__(self) -> str:
         """Give the series as a person would name it."""
         title = ", ".join(part for part in (self.description, self.modality) if part)
-        number = f"series {self.number}" if self.number else "a series without number"
+        number = f"series {self.number}" if self.number else "series without number"
         return f"{number} ({title}, {len(self.slices)} images)"
 
 

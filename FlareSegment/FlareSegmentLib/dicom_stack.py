@@ -218,6 +218,11 @@ def _one_per_position(
             groups.append([])
         groups[-1].append(slices[index])
         last = places[index]
+    if len(groups) < MINIMUM_SLICES:
+        raise InputError(
+            f"The {series} has images at only {len(groups)} position{'s' * (len(groups) > 1)}. At "
+            f"least {MINIMUM_SLICES} slices are needed: choose another series."
+        )
     counts = [len(group) for group in groups]
     if min(counts) != max(counts):
         first = groups[int(np.argmax(counts))][0]
@@ -236,11 +241,6 @@ def _place(image: SliceHeader) -> str:
 
 
 def _check_distances(slices: list[SliceHeader], series: str) -> None:
-    if len(slices) < MINIMUM_SLICES:
-        raise InputError(
-            f"The {series} has images at only {len(slices)} positions. At least {MINIMUM_SLICES} "
-            "slices are needed: choose another series."
-        )
     steps = np.diff(_distance_along_normal(slices))
     usual = float(np.median(steps))
     uneven = np.flatnonzero(np.abs(steps - usual) > max(_EVEN * usual, _EVEN_MM))

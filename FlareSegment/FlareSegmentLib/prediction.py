@@ -164,11 +164,13 @@ class _Rows:
         self._row = [0] * len(plan.boxes)
         self._probes: frozenset[int] = frozenset()
         self._voxels: list[int] = []
+        self._unseen: list[int] = []
         probes = row_probes(plan) if enabled else ()
         if not probes:
             return
         rows = plan.rows()
         self._voxels = [0] * len(rows)
+        self._unseen = [len(probes)] * len(rows)
         for place, row in enumerate(rows):
             for number in row:
                 self._row[number] = place
@@ -176,12 +178,17 @@ class _Rows:
         self.order.sort(key=lambda n: (self._row[n], n not in self._probes, n))
 
     def is_empty(self, number: int) -> bool:
-        """Whether the probed windows of this window's row held next to nothing."""
+        """Whether the probed windows of this window's row held next to nothing.
+
+        A probe left out for another reason, because nothing is wanted there, proves nothing.
+        """
         if not self._probes or number in self._probes:
             return False
-        return self._voxels[self._row[number]] < FEWEST_VOXELS
+        row = self._row[number]
+        return not self._unseen[row] and self._voxels[row] < FEWEST_VOXELS
 
     def saw(self, number: int, logits: Tensor) -> None:
         """Take note of a window's logits."""
         if number in self._probes:
+            self._unseen[self._row[number]] -= 1
             self._voxels[self._row[number]] += int((logits.argmax(0) > 0).sum())

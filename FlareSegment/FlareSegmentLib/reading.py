@@ -38,7 +38,7 @@ def case_name(path: Path) -> str:
     return name
 
 
-def read_volume(path: Path, series: str | None = None, frame: int | None = None) -> Volume:
+def read_volume(path: Path | str, series: str | None = None, frame: int | None = None) -> Volume:
     """Read a scan from a file or from a folder of DICOM images.
 
     Parameters
@@ -63,7 +63,7 @@ def read_volume(path: Path, series: str | None = None, frame: int | None = None)
     InputError
         Anything else that cannot be read, with the reason.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     with _readable(path):
         if path.is_dir():
             from .dicom import read_dicom_folder  # here: a NIfTI file needs no SimpleITK (0.2 s)
@@ -88,7 +88,7 @@ def read_volume(path: Path, series: str | None = None, frame: int | None = None)
     return Volume(volume.array, volume.affine, name=case_name(path), notes=volume.notes)
 
 
-def read_label_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def read_label_map(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
     """Read a label map: NIfTI, NRRD, MetaImage or Slicer's ``.seg.nrrd``.
 
     Label values are given as they are stored; in a ``.seg.nrrd`` they are Slicer's own, so there
@@ -107,7 +107,7 @@ def read_label_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
     InputError
         Not readable, not 3D, fractional values, or no known segment.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     name = path.name.lower()
     with _readable(path):
         if path.is_dir() or not name.endswith(SUFFIXES):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
-from .bundle import ModelBundle
+from .bundle import ModelBundle, bundled_model
 from .devices import choose_device, choose_precision
 from .errors import InputError
 from .inference_settings import InferenceSettings
+from .labels import parse_targets
 from .prediction import Predictor
 from .progress import CancelQuery, Monitor, ProgressCallback
 from .segmentation_run import SegmentationRun
@@ -25,7 +27,7 @@ class Segmenter:
     Parameters
     ----------
     bundle
-        The model.
+        The model, or its folder; None for the one that comes with the program.
     device
         "auto", "cpu" or "cuda".
     settings
@@ -40,6 +42,8 @@ class Segmenter:
 
     Raises
     ------
+    BundleError
+        If the folder holds no model, or a damaged one.
     InputError
         If the device or the precision is unknown.
     DeviceError
@@ -48,10 +52,12 @@ class Segmenter:
 
     def __init__(
         self,
-        bundle: ModelBundle,
+        bundle: ModelBundle | Path | str | None = None,
         device: str = "auto",
         settings: InferenceSettings | None = None,
     ) -> None:
+        if not isinstance(bundle, ModelBundle):
+            bundle = ModelBundle.load(bundled_model() if bundle is None else bundle)
         self.bundle = bundle
         self.settings = settings or InferenceSettings.of(bundle.info.inference)
         self.device, self.device_note = choose_device(device)
@@ -81,7 +87,7 @@ class Segmenter:
     def segment(
         self,
         volume: Volume,
-        targets: Sequence[str] | None = None,
+        targets: Sequence[str] | str | None = None,
         progress: ProgressCallback | None = None,
         cancel: CancelQuery | None = None,
         region: Box | None = None,
@@ -93,8 +99,8 @@ class Segmenter:
         volume
             CT in HU, any axis order.
         targets
-            Keys of the wanted targets; None for all the model has. The result of a target does
-            not depend on which others are wanted.
+            Keys of the wanted targets, or one text with commas between them; None for all the
+            model has. The result of a target does not depend on which others are wanted.
         progress, cancel
             See `progress`; cancel is asked between windows and slices.
         region
@@ -118,10 +124,17 @@ class Segmenter:
         with torch.inference_mode():
             return run.segment(volume, wanted, region)
 
-    def _wanted(self, targets: Sequence[str] | None) -> tuple[str, ...]:
+    def _wanted(self, targets: Sequence[str] | str | None) -> tuple[str, ...]:
         known = self.bundle.info.targets
+        if isinstance(targets, str):
+            targets = None if targets.strip().lower() == "all" else parse_targets(targets)
         if targets is None:
             return known
+        if not targets:
+            raise InputError(
+                f"No target is wanted. Name at least one of: {', '.join(known)}, or leave the "
+                "targets out for all."
+            )
         missing = [key for key in targets if key not in known]
         if missing:
             raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,3 +64,54 @@ class LabelMap:
     affine: np.ndarray
     targets: tuple[str, ...]
     report: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, path: Path | str, overwrite: bool = False) -> None:
+        """Write the label map; the format is that of the file's ending.
+
+        Parameters
+        ----------
+        path
+            ``.nii.gz``, ``.nrrd``, or ``.seg.nrrd`` with names, colors and terminology.
+        overwrite
+            Whether to replace a file that is there.
+
+        Raises
+        ------
+        OutputError
+            When there is a file already, or it cannot be written.
+        """
+        from .errors import OutputError
+        from .labels import target_by_key
+        from .writing import write_label_map  # here: scipy, which a scan does not need
+
+        path = Path(path)
+        if path.exists() and not overwrite:
+            raise OutputError(
+                f"{path} is there already. Choose another name, or allow it to be replaced with "
+                "overwrite=True."
+            )
+        labels = [target_by_key(key) for key in self.targets]
+        write_label_map(path, self.array, self.affine, labels)
+
+    def measure(self, volume: Volume) -> list[dict[str, Any]]:
+        """Measure every target on its scan.
+
+        Parameters
+        ----------
+        volume
+            The scan that was segmented.
+
+        Returns
+        -------
+        list of dict
+            Per target ``key``, ``name``, ``volume_ml``, ``mean_hu``, ``sd_hu`` and ``voxels``,
+            see `organ_statistics`.
+
+        Raises
+        ------
+        InputError
+            When the scan has another grid.
+        """
+        from .statistics import organ_statistics
+
+        return organ_statistics(self.array, volume.array, self.affine, self.targets)

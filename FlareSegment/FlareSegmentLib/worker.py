@@ -18,16 +18,18 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Protocol, TextIO
+from typing import IO, BinaryIO
 
 import numpy as np
 
 from . import __version__, errors
 from .exchange import remove_if_abandoned
-from .progress import CancelQuery, ProgressCallback
+from .progress import ProgressCallback
 from .statistics import organ_statistics
-from .volume import LabelMap, Volume
+from .volume import Volume
 from .windows import Box
+from .worker_engine import BundleEngine, Engine
+from .worker_errors import no_room
 from .worker_protocol import (
     HEARTBEAT_SECONDS,
     PROTOCOL_VERSION,
@@ -36,76 +38,13 @@ from .worker_protocol import (
     decode,
     encode,
 )
+from .worker_request import SegmentRequest
+from .worker_streams import log_to, reserve_standard_output
 
 logger = logging.getLogger(__name__)
 
 _PROGRESS_SECONDS = 0.1
 """Shortest time between two progress events of one stage."""
-
-
-class Engine(Protocol):
-    """What computes; `BundleEngine` in the product."""
-
-    def warm_up(self, model: Path | None, device: str) -> Message:
-        """Load what a request with `model` and `device` needs; give facts for the user."""
-
-    def segment(
-        self,
-        volume: Volume,
-        targets: Sequence[str] | None,
-        model: Path | None,
-        device: str,
-        progress: ProgressCallback,
-        cancel: CancelQuery,
-        region: Box | None,
-    ) -> LabelMap:
-        """Segment `volume`, within the voxels `region`."""
-
-
-class BundleEngine:
-    """The engine on model bundles; keeps the last one loaded."""
-
-    def __init__(self) -> None:
-        self._key: tuple[Any, ...] | None = None
-        self._segmenter: Any = None
-
-    def warm_up(self, model: Path | None, device: str) -> Message:
-        """Load the bundle and move it to the device."""
-        segmenter = self._load(model, device)
-        segmenter.warm_up()
-        return {"model": segmenter.bundle.name, "device": str(segmenter.device)}
-
-    def segment(
-        self,
-        volume: Volume,
-        targets: Sequence[str] | None,
-        model: Path | None,
-        device: str,
-        progress: ProgressCallback,
-        cancel: CancelQuery,
-        region: Box | None,
-    ) -> LabelMap:
-        """Segment `volume` with the bundle in `model`, the bundled one when None."""
-        segmenter = self._load(model, device)
-        result: LabelMap = segmenter.segment(volume, targets, progress, cancel, region)
-        return result
-
-    def _load(self, model: Path | None, device: str) -> Any:
-        # Imported here because torch takes seconds, and hello must come before.
-        from .bundle import ModelBundle, bundled_model
-        from .segmenter import Segmenter
-
-        folder = Path(model) if model is not None else bundled_model()
-        description = folder / "model.json"
-        # The time is part of the key so that a model trained again under its name is noticed.
-        stamp = description.stat().st_mtime_ns if description.is_file() else None
-        key = (folder.resolve(), stamp, device)
-        if key != self._key:
-            # Let go of the old model first: two at once may not fit into a small GPU.
-            self._key, self._segmenter = None, None
-            self._segmenter = Segmenter(ModelBundle.load(folder), device)
-            self._key = key
-        return self._segmenter
 
 
 class Worker:
@@ -192,16 +131,17 @@ class Worker:
             np.array(request["affine"], dtype=np.float64),
             request["name"],
         )
-        label_map = self._engine.segment(
-            volume,
-            request["targets"],
-            _model(request),
-            request["device"],
-            self._progress_of(number),
-            lambda: number in self._cancelled,
-            _region(request),
+        wanted = SegmentRequest(
+            volume, request["targets"], _model(request), request["device"], _region(request)
         )
-        np.save(request["output"], np.ascontiguousarray(label_map.array))
+        label_map = self._engine.segment(
+            wanted, self._progress_of(number), lambda: number in self._cancelled
+        )
+        output = Path(request["output"])
+        try:
+            np.save(output, np.ascontiguousarray(label_map.array))
+        except OSError as error:
+            raise no_room(output.parent, label_map.array, error, "result") from error
         extent = _extent(label_map.array)
         box = tuple(slice(first, end) for first, end in extent or [[0, 1]] * 3)
         return {
@@ -283,18 +223,6 @@ def _extent(labels: np.ndarray) -> list[list[int]] | None:
     return [[int(b[0]), int(b[-1]) + 1] for b in bounds]
 
 
-def reserve_standard_output() -> BinaryIO:
-    """Give a stream on the standard output and turn everything else's output to stderr.
-
-    Libraries print; one line of theirs between two of ours would break the protocol. The file
-    descriptor is moved, not only ``sys.stdout``, because native code writes to it directly.
-    """
-    reserved = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    sys.stdout = sys.stderr
-    return reserved
-
-
 def serve(engine: Engine, arguments: Sequence[str] | None = None) -> None:
     """Run the worker on this process's standard streams with `engine`; never returns."""
     parser = argparse.ArgumentParser(prog="FlareSegmentLib.worker", description=__doc__)
@@ -306,13 +234,6 @@ def serve(engine: Engine, arguments: Sequence[str] | None = None) -> None:
     # alone decides when the worker leaves.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Worker(engine, sys.stdin.buffer, events, options.exchange).run()
-
-
-def log_to(stream: TextIO) -> None:
-    """Send the log to `stream`, in UTF-8 whatever the locale."""
-    if hasattr(stream, "reconfigure"):
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    logging.basicConfig(stream=stream, level=logging.INFO, format="%(levelname)s %(message)s")
 
 
 if __name__ == "__main__":

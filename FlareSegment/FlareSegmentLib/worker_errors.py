@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from . import errors
+from . import __version__, errors
 from .errors import Cancelled, FlareError, OutputError, WorkerError
-from .worker_protocol import Message
+from .worker_protocol import PROTOCOL_VERSION, Message
 
 
 def cancelled() -> Cancelled:
@@ -38,10 +38,25 @@ def end_sentence(exit_code: int) -> str:
     return f"The worker ended unexpectedly with exit code {exit_code}."
 
 
-def no_room(folder: Path, array: np.ndarray, error: OSError) -> OutputError:
-    """Give the error for a scan that does not fit into the exchange folder."""
+def other_version(hello: Message) -> str:
+    """Give the sentence for a worker of another version, which introduced itself with `hello`."""
+    return (
+        f"The worker is version {hello.get('version')} (protocol {hello.get('protocol')}), this "
+        f"module is version {__version__} (protocol {PROTOCOL_VERSION}): two versions of the "
+        "extension are installed. Remove one, then restart Slicer."
+    )
+
+
+def gave_up(sentence: str, last_words: str) -> WorkerError:
+    """Give the error for a worker that was ended, with the last lines of its log."""
+    text = f"{sentence} It was ended; the next run starts it again."
+    return WorkerError(f"{text}\n\nIts last words:\n{last_words}" if last_words else text)
+
+
+def no_room(folder: Path, array: np.ndarray, error: OSError, what: str = "scan") -> OutputError:
+    """Give the error for a scan or result that does not fit into the exchange folder."""
     return OutputError(
-        f"The scan needs {array.nbytes / 2**20:.0f} MB in the temporary folder {folder.parent}, "
+        f"The {what} needs {array.nbytes / 2**20:.0f} MB in the temporary folder {folder.parent}, "
         f"which could not be written ({error}). Make room there or choose another temporary "
         "folder in Slicer's application settings."
     )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from .errors import FlareError
+from .errors import FlareError, WorkerError
 from .exchange import ArrayWriter
 from .progress import ProgressCallback
 from .volume import LabelMap, Volume
 from .windows import Box
-from .worker_errors import no_room
+from .worker_errors import cancelled, no_room, reported_error
 from .worker_protocol import Message
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,13 @@ class RequestListener:
     on_progress: ProgressCallback
     on_result: Callable[[LabelMap], None]
     on_error: Callable[[FlareError], None]
+
+    def outcome(self, outcome: LabelMap | FlareError) -> None:
+        """Tell what came of the request."""
+        if isinstance(outcome, FlareError):
+            self.on_error(outcome)
+        else:
+            self.on_result(outcome)
 
 
 class RequestOnItsWay:
@@ -93,12 +101,23 @@ class RequestOnItsWay:
         """Whether the scan is in the exchange folder."""
         return self._writer.done
 
-    def write_piece(self) -> None:
-        """Write the next piece of the scan; raises `OutputError` when there is no room."""
+    def write_for(self, seconds: float) -> bool:
+        """Write pieces of the scan for about that long; give whether all is written.
+
+        Raises
+        ------
+        OutputError
+            When there is no room.
+        """
+        deadline = time.monotonic() + seconds
         try:
-            self._writer.step()
+            while not self.written:
+                self._writer.step()
+                if time.monotonic() > deadline:
+                    return False
         except OSError as error:
             raise no_room(self._input.parent, self.request.volume.array, error) from error
+        return True
 
     def message(self) -> Message:
         """Give the message that asks the worker."""
@@ -117,10 +136,29 @@ class RequestOnItsWay:
             "region": [[int(part.start), int(part.stop)] for part in region] if region else None,
         }
 
-    def label_map(self, message: Message) -> LabelMap:
-        """Give the result that `message` tells of; its array is mapped from the folder."""
+    def outcome(self, message: Message, cancelling: bool) -> LabelMap | FlareError:
+        """Give the result that the worker's last message tells of, or what went wrong.
+
+        Parameters
+        ----------
+        message
+            ``result``, ``cancelled`` or ``error``.
+        cancelling
+            Whether the request was to be stopped; a result that came all the same is dropped.
+        """
+        if cancelling or message["event"] == "cancelled":
+            return cancelled()
+        if message["event"] != "result":
+            return reported_error(message)
+        try:
+            array = np.load(self._output, mmap_mode="c")
+        except (OSError, ValueError) as error:
+            return WorkerError(
+                f"The result could not be read from the temporary folder ({error}). Another "
+                "program may have cleaned it up: run again, or choose another temporary folder "
+                "in Slicer's application settings."
+            )
         extras = {key: message[key] for key in ("extent", "statistics")}
-        array = np.load(self._output, mmap_mode="c")
         affine = np.asarray(self.request.volume.affine, dtype=float)
         return LabelMap(array, affine, tuple(message["targets"]), {**message["report"], **extras})
 
@@ -132,3 +170,13 @@ class RequestOnItsWay:
                 path.unlink(missing_ok=True)
             except OSError:  # mapped, on Windows; removed with the folder
                 logger.debug("still in use: %s", path)
+
+
+def warm_up_message(number: int, model: Path | None, device: str) -> Message:
+    """Give the message that makes the worker load `model` on `device`."""
+    return {
+        "op": "warm_up",
+        "id": number,
+        "model": str(model) if model else None,
+        "device": device,
+    }

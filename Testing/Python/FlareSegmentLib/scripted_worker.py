@@ -1,6 +1,6 @@
 """The real worker around an engine whose speed and faults a test chooses by the volume's name.
 
-Not a test. Run as a program by `test_worker.py`; `--version X` makes it claim another version.
+Not a test. Run as a program by the tests of the worker; `--version X` makes it claim another version.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ class ScriptedEngine:
             raise FlareSegmentLib.errors.BundleError(f"No model in {model}.")
         return {"model": "scripted", "device": "cpu"}
 
-    def segment(self, volume, targets, model, device, progress, cancel, region):
-        """Act out ``volume.name``."""
+    def segment(self, request, progress, cancel):
+        """Act out the name of the volume."""
+        volume, targets, region = request.volume, request.targets, request.region
         monitor = Monitor(progress, cancel)
         monitor.step("read", 0.5)
         if volume.name == "slow":

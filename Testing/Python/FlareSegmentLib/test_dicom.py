@@ -126,6 +126,25 @@ def test_spaces_and_letters_of_all_languages_in_the_path(tmp_path: Path) -> None
     np.testing.assert_array_equal(read_volume(tmp_path / "Größe 患者 1").array, expected)
 
 
+@pytest.mark.parametrize("compressor", ["JPEG", "JPEG2000"])
+def test_compressed_images_are_read(tmp_path: Path, compressor: str) -> None:
+    expected = write_series(tmp_path / "plain")
+    (tmp_path / "packed").mkdir()
+    for path in sorted((tmp_path / "plain").iterdir()):
+        reader = sitk.ImageFileReader()
+        reader.SetImageIO("GDCMImageIO")
+        reader.SetFileName(str(path))
+        writer = sitk.ImageFileWriter()
+        writer.SetImageIO("GDCMImageIO")
+        writer.KeepOriginalImageUIDOn()
+        writer.SetUseCompression(True)
+        writer.SetCompressor(compressor)
+        writer.SetFileName(str(tmp_path / "packed" / path.name))
+        writer.Execute(reader.Execute())
+    assert b"1.2.840.10008.1.2.4." in (tmp_path / "packed" / "IM0000.dcm").read_bytes()[:1000]
+    np.testing.assert_array_equal(read_volume(tmp_path / "packed").array, expected)
+
+
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
     """A study: localizer, a short and a long axial CT, a longer coronal one, an MR."""

@@ -28,10 +28,12 @@ def predictor() -> Predictor:
     return Predictor(Bright(), entry, False, torch.device("cpu"), torch.float32)
 
 
-def predicted(image: np.ndarray, filtered: bool) -> tuple[np.ndarray, WindowCount]:
+def predicted(
+    image: np.ndarray, filtered: bool, foreground: np.ndarray | None = None
+) -> tuple[np.ndarray, WindowCount]:
     count = WindowCount()
     logits = predictor().predict(
-        torch.from_numpy(image), PATCH, 1.0, None, Monitor(None, None), count, filtered
+        torch.from_numpy(image), PATCH, 1.0, foreground, Monitor(None, None), count, filtered
     )
     return logits.argmax(0).numpy(), count
 
@@ -93,4 +95,15 @@ def test_few_rows_are_computed_whole() -> None:
     image[:, :12, :12] = 1.0
     labels, count = predicted(image, filtered=True)
     assert (count.computed, count.skipped) == (36, 0)
+    np.testing.assert_array_equal(labels == 1, image > 0)
+
+
+def test_a_probe_that_is_not_computed_proves_nothing() -> None:
+    """Only a corner is wanted, and the middle of the rows lies outside of it."""
+    image = volume(5, 3)
+    image[:, :12, :12] = 1.0
+    wanted = np.zeros(image.shape, bool)
+    wanted[:, :16, :16] = True
+    labels, count = predicted(image, filtered=True, foreground=wanted)
+    assert (count.computed, count.skipped) == (5, 40)
     np.testing.assert_array_equal(labels == 1, image > 0)

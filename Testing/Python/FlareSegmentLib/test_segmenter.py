@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,38 +23,10 @@ SETTINGS = InferenceSettings(cleanup=None, precision="float32")
 
 
 @pytest.fixture(scope="module")
-def segmenter(tiny_bundle: Path) -> Segmenter:
-    return Segmenter(ModelBundle.load(tiny_bundle), "cpu", SETTINGS)
-
-
-@pytest.fixture(scope="module")
-def lps_volume(tiny_ct: np.ndarray) -> Volume:
-    affine = np.diag([-5.0, -6.5, 7.0, 1.0])
-    affine[:3, 3] = [90.0, 70.0, -400.0]
-    return Volume(tiny_ct, affine, "body")
-
-
-@pytest.fixture(scope="module")
-def reference(segmenter: Segmenter, lps_volume: Volume) -> np.ndarray:
-    labels = segmenter.segment(lps_volume).array
+def reference(segmenter: Segmenter, body: Volume) -> np.ndarray:
+    labels = segmenter.segment(body).array
     assert len(np.unique(labels)) > 3
     return labels
-
-
-def stored_as(volume: Volume, order: AxisOrder) -> Volume:
-    """The same anatomy at the same place, its array stored in another axis order."""
-    array = order.undo(volume.array)
-    affine = np.eye(4)
-    origin = np.zeros(3)
-    for axis in range(3):
-        step = volume.affine[:3, 2 - axis]
-        stored = order.permutation[axis]
-        if order.flips[axis]:
-            origin = origin + step * (volume.array.shape[axis] - 1)
-            step = -step
-        affine[:3, 2 - stored] = step
-    affine[:3, 3] = volume.affine[:3, 3] + origin
-    return Volume(array, affine, volume.name)
 
 
 ALL_ORDERS = [
@@ -65,9 +38,13 @@ ALL_ORDERS = [
 
 @pytest.mark.parametrize("order", ALL_ORDERS, ids=str)
 def test_axis_order_does_not_change_the_anatomy(
-    segmenter: Segmenter, lps_volume: Volume, reference: np.ndarray, order: AxisOrder
+    segmenter: Segmenter,
+    body: Volume,
+    reference: np.ndarray,
+    stored_as: Callable[[Volume, AxisOrder], Volume],
+    order: AxisOrder,
 ) -> None:
-    volume = stored_as(lps_volume, order)
+    volume = stored_as(body, order)
     result = segmenter.segment(volume)
     assert result.array.shape == volume.array.shape
     np.testing.assert_array_equal(result.affine, volume.affine)
@@ -76,7 +53,7 @@ def test_axis_order_does_not_change_the_anatomy(
 
 @pytest.mark.parametrize("degrees", [(10, 0, 0), (0, -20, 5), (25, 15, -20)])
 def test_oblique_volume_gives_same_anatomy(
-    segmenter: Segmenter, lps_volume: Volume, reference: np.ndarray, degrees: tuple[int, int, int]
+    segmenter: Segmenter, body: Volume, reference: np.ndarray, degrees: tuple[int, int, int]
 ) -> None:
     a, b, c = np.radians(degrees)
     turn = np.eye(4)
@@ -85,78 +62,77 @@ def test_oblique_volume_gives_same_anatomy(
         @ np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
         @ np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
     )
-    volume = Volume(lps_volume.array, turn @ lps_volume.affine, "oblique")
+    volume = Volume(body.array, turn @ body.affine, "oblique")
     result = segmenter.segment(volume)
     np.testing.assert_array_equal(result.affine, volume.affine)
     # The spacing is the same up to rounding, so the working grid is too.
     np.testing.assert_array_equal(result.array, reference)
 
 
-def test_input_is_not_changed(segmenter: Segmenter, lps_volume: Volume) -> None:
-    before = lps_volume.array.copy()
-    segmenter.segment(lps_volume)
-    np.testing.assert_array_equal(lps_volume.array, before)
+def test_input_is_not_changed(segmenter: Segmenter, body: Volume) -> None:
+    before = body.array.copy()
+    segmenter.segment(body)
+    np.testing.assert_array_equal(body.array, before)
 
 
 def test_result_does_not_depend_on_what_ran_before(
-    tiny_bundle: Path, lps_volume: Volume, reference: np.ndarray
+    tiny_bundle: Path, body: Volume, reference: np.ndarray
 ) -> None:
     segmenter = Segmenter(ModelBundle.load(tiny_bundle), "cpu", SETTINGS)
     segmenter.warm_up()
-    other = Volume(lps_volume.array[:, :, ::-1] + np.int16(20), lps_volume.affine)
+    other = Volume(body.array[:, :, ::-1] + np.int16(20), body.affine)
     segmenter.segment(other)
-    np.testing.assert_array_equal(segmenter.segment(lps_volume).array, reference)
+    np.testing.assert_array_equal(segmenter.segment(body).array, reference)
 
 
 def test_a_target_does_not_depend_on_the_others_wanted(
-    segmenter: Segmenter, lps_volume: Volume, reference: np.ndarray
+    segmenter: Segmenter, body: Volume, reference: np.ndarray
 ) -> None:
     present = [n for n in np.unique(reference) if n]
     keys = segmenter.bundle.info.targets
     for label in present[:3]:
-        result = segmenter.segment(lps_volume, [keys[label - 1]])
+        result = segmenter.segment(body, [keys[label - 1]])
         assert set(np.unique(result.array)) == {0, label}
         np.testing.assert_array_equal(result.array == label, reference == label)
 
 
-def test_unknown_target_is_named(segmenter: Segmenter, lps_volume: Volume) -> None:
+def test_unknown_target_is_named(segmenter: Segmenter, body: Volume) -> None:
     with pytest.raises(InputError, match="appendix"):
-        segmenter.segment(lps_volume, ["appendix"])
+        segmenter.segment(body, ["appendix"])
 
 
 def test_pipeline_equals_the_plain_reference_path(
-    tiny_bundle: Path, lps_volume: Volume, reference: np.ndarray
+    tiny_bundle: Path, body: Volume, reference: np.ndarray
 ) -> None:
     """One window, no tricks: resample with torch, network, full logits, argmax."""
     bundle = ModelBundle.load(tiny_bundle)
     entry = bundle.info.network
-    spacing = lps_volume.spacing
+    spacing = body.spacing
     size = [
-        round(n * s / t)
-        for n, s, t in zip(lps_volume.array.shape, spacing, entry.spacing, strict=True)
+        round(n * s / t) for n, s, t in zip(body.array.shape, spacing, entry.spacing, strict=True)
     ]
     image = torch.nn.functional.interpolate(
-        torch.from_numpy(lps_volume.array.astype(np.float32))[None, None],
+        torch.from_numpy(body.array.astype(np.float32))[None, None],
         size=size,
         mode="trilinear",
         align_corners=False,
     )[0, 0]
     image = (image.clamp(-200, 300) - 50) / 100
     settings = InferenceSettings(cleanup=None, precision="float32", patch=(64, 64, 64))
-    labels = Segmenter(bundle, "cpu", settings).segment(lps_volume).array
+    labels = Segmenter(bundle, "cpu", settings).segment(body).array
     pad = [(-n) % m for n, m in zip(size, (2, 2, 2), strict=True)]
     padded = torch.nn.functional.pad(
         image[None, None], (0, pad[2], 0, pad[1], 0, pad[0]), mode="replicate"
     )
     with torch.no_grad():
         logits = bundle.network()(padded)[0, :, : size[0], : size[1], : size[2]]
-    expected = reference_argmax(logits, lps_volume.array.shape)
+    expected = reference_argmax(logits, body.array.shape)
     assert (labels != expected).mean() < 1e-4
 
 
-def test_progress_rises_through_the_stages(segmenter: Segmenter, lps_volume: Volume) -> None:
+def test_progress_rises_through_the_stages(segmenter: Segmenter, body: Volume) -> None:
     seen: list[tuple[str, float]] = []
-    segmenter.segment(lps_volume, progress=lambda stage, part: seen.append((stage, part)))
+    segmenter.segment(body, progress=lambda stage, part: seen.append((stage, part)))
     stages = list(dict.fromkeys(stage for stage, _ in seen))
     assert stages == ["localise", "resample", "network", "upsample"]
     for stage in stages:
@@ -167,7 +143,7 @@ def test_progress_rises_through_the_stages(segmenter: Segmenter, lps_volume: Vol
 
 @pytest.mark.parametrize("asked", [1, 4, 9])
 def test_cancel_stops_at_the_next_window_or_slice(
-    segmenter: Segmenter, lps_volume: Volume, asked: int
+    segmenter: Segmenter, body: Volume, asked: int
 ) -> None:
     count = 0
 
@@ -177,12 +153,12 @@ def test_cancel_stops_at_the_next_window_or_slice(
         return count >= asked
 
     with pytest.raises(Cancelled):
-        segmenter.segment(lps_volume, cancel=cancel)
+        segmenter.segment(body, cancel=cancel)
     assert count == asked
 
 
 def test_out_of_memory_takes_smaller_windows_and_says_so(
-    tiny_bundle: Path, lps_volume: Volume, monkeypatch: pytest.MonkeyPatch
+    tiny_bundle: Path, body: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     segmenter = Segmenter(ModelBundle.load(tiny_bundle), "cpu", SETTINGS)
     forward = segmenter.predictor.forward
@@ -195,14 +171,14 @@ def test_out_of_memory_takes_smaller_windows_and_says_so(
         return forward(image)
 
     monkeypatch.setattr(segmenter.predictor, "forward", short_of_memory)
-    result = segmenter.segment(lps_volume)
+    result = segmenter.segment(body)
     assert result.array.any()
     assert max(sizes) > 10_000 > min(sizes)
     assert any("smaller windows" in note for note in result.report["notes"])
 
 
 def test_hopeless_memory_ends_in_a_sentence(
-    tiny_bundle: Path, lps_volume: Volume, monkeypatch: pytest.MonkeyPatch
+    tiny_bundle: Path, body: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     segmenter = Segmenter(ModelBundle.load(tiny_bundle), "cpu", SETTINGS)
 
@@ -211,11 +187,11 @@ def test_hopeless_memory_ends_in_a_sentence(
 
     monkeypatch.setattr(segmenter.predictor, "forward", never)
     with pytest.raises(DeviceError, match="not enough memory"):
-        segmenter.segment(lps_volume)
+        segmenter.segment(body)
 
 
 def test_an_error_of_another_kind_is_not_hidden(
-    tiny_bundle: Path, lps_volume: Volume, monkeypatch: pytest.MonkeyPatch
+    tiny_bundle: Path, body: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     segmenter = Segmenter(ModelBundle.load(tiny_bundle), "cpu", SETTINGS)
 
@@ -224,21 +200,21 @@ def test_an_error_of_another_kind_is_not_hidden(
 
     monkeypatch.setattr(segmenter.predictor, "forward", broken)
     with pytest.raises(RuntimeError, match="5D"):
-        segmenter.segment(lps_volume)
+        segmenter.segment(body)
 
 
-def test_an_empty_result_says_so(tiny_bundle: Path, lps_volume: Volume) -> None:
+def test_an_empty_result_says_so(tiny_bundle: Path, body: Volume) -> None:
     vanish = CleanupSettings(
         least_ml=dict.fromkeys(ModelBundle.load(tiny_bundle).info.targets, 1e9)
     )
     segmenter = Segmenter(ModelBundle.load(tiny_bundle), "cpu", InferenceSettings(cleanup=vanish))
-    result = segmenter.segment(lps_volume)
+    result = segmenter.segment(body)
     assert not result.array.any()
     assert any("No organ found" in note for note in result.report["notes"])
 
 
 def test_an_organ_that_wins_no_voxel_does_not_appear_between_two(
-    tiny_bundle: Path, lps_volume: Volume, monkeypatch: pytest.MonkeyPatch
+    tiny_bundle: Path, body: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Liver left, stomach right, gallbladder second everywhere: interpolation lets it win between.
 
@@ -259,13 +235,13 @@ def test_an_organ_that_wins_no_voxel_does_not_appear_between_two(
         settings = InferenceSettings(cleanup=cleanup, precision="float32", patch=(64, 64, 64))
         segmenter = Segmenter(ModelBundle.load(tiny_bundle), "cpu", settings)
         monkeypatch.setattr(segmenter.predictor, "forward", logits)
-        found[cleanup is None] = set(np.unique(segmenter.segment(lps_volume).array).tolist())
+        found[cleanup is None] = set(np.unique(segmenter.segment(body).array).tolist())
     assert found[True] == {liver, gallbladder, stomach}  # so the case is a case
     assert found[False] == {liver, stomach}
 
 
-def test_report_holds_what_a_reader_needs(segmenter: Segmenter, lps_volume: Volume) -> None:
-    report = segmenter.segment(lps_volume).report
+def test_report_holds_what_a_reader_needs(segmenter: Segmenter, body: Volume) -> None:
+    report = segmenter.segment(body).report
     assert report["precision"] == "float32"
     assert report["device"] == "cpu"
     assert report["windows"] >= 1
