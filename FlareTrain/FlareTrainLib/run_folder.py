@@ -52,8 +52,8 @@ class RunSettings:
     validate, compare
         Whether the model, and the bundled one, are scored on the validation cases.
     validations
-        Points of the curve of DSC over a whole training, where the recipe asks for none; 0 for
-        scores at the end only.
+        Points of the curve of DSC over a whole training, where the recipe asks for none; 0, or
+        fewer steps than that, for scores at the end only.
     """
 
     data: Path
@@ -133,7 +133,7 @@ def chosen_recipe(settings: RunSettings, recipe: Recipe) -> Recipe:
     fit = recipe.network.training.fit
     if fit.validate_every or not (settings.validate and settings.validations):
         return recipe
-    every = max(1, (settings.steps or fit.steps) // settings.validations)
+    every = (settings.steps or fit.steps) // settings.validations
     training = replace(recipe.network.training, fit=replace(fit, validate_every=every))
     return replace(recipe, network=replace(recipe.network, training=training))
 
