@@ -8,7 +8,7 @@
 PYTHON ?= python3
 OUTPUT ?= demo
 SEED   ?= 1
-# make train: goes on with RUN if it was begun.
+# RUN is gone on with if it was begun.
 DATA    ?= ../shared/data
 RUN     ?= runs/base
 MINUTES ?= 120
