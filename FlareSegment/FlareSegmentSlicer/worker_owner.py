@@ -51,6 +51,11 @@ class WorkerOwner:
         return client
 
     @property
+    def hasWorker(self) -> bool:
+        """Whether there is a worker, at work or ended; there is none after `stopWorker`."""
+        return self._worker is not None
+
+    @property
     def workerState(self) -> WorkerState:
         """What the worker is doing."""
         return WorkerState.STOPPED if self._worker is None else self._worker.client.state

@@ -131,9 +131,16 @@ class Panel(ParameterBinding):
             self._lastChoices = choices
             if not self.logic.busy:
                 self.run.forgetOutcome()
+        self._forgetRemovedResult()
         self._resetForeignOutput()
         self.targets.show(node.skippedTargets)
         self.updateGUI()
+
+    def _forgetRemovedResult(self) -> None:
+        """Show no result whose segmentation the user has removed from the scene."""
+        segmentation = self.results.segmentation
+        if segmentation is not None and not slicer.mrmlScene.IsNodePresent(segmentation):
+            self.results.take(None, [])
 
     def _resetForeignOutput(self) -> None:
         """Go back to a new segmentation when the one made here belongs to another volume."""

@@ -223,7 +223,9 @@ class RunSection:
         if isinstance(error, Cancelled):
             self.say(_("Cancelled. Nothing was changed."))
             self._listeners.onChanged()
-            if self._logic.workerState is WorkerState.STOPPED:
+            # A worker that was deaf to the cancel is replaced, one that was stopped is not: Slicer
+            # may be quitting.
+            if self._logic.hasWorker and self._logic.workerState is WorkerState.STOPPED:
                 self._listeners.warmUp()
             return
         self._outcome, self._message = "failed", str(error).split("\n\n")[0]

@@ -40,6 +40,17 @@ def test_closing_the_module_leaves_no_process(panel, slicer_host, add_scan) -> N
     slicer_host.process_events(until=lambda: not Path(f"/proc/{pid}").exists(), timeout=10)
 
 
+def test_quitting_during_a_run_starts_no_new_worker(panel, slicer_host, python, add_scan) -> None:
+    """Slicer's aboutToQuit calls `stopWorker` while the panel still is there."""
+    choose(panel, add_scan("slow"))
+    panel.ui.applyButton.click()
+    slicer_host.process_events(until=lambda: panel.ui.progressBar.value > 200, timeout=60)
+    python.FlareSegmentLogic.stopWorker()
+    slicer_host.process_events()
+    assert not panel.logic.busy
+    assert not panel.logic.hasWorker
+
+
 RELOAD = """
 import json, sys
 from pathlib import Path

@@ -92,3 +92,15 @@ def test_all_frames_is_offered_for_a_sequence_only(panel, add_scan) -> None:
     slicer.modules.sequences.logic().UpdateAllProxyNodes()
     choose(panel, browser.GetProxyNode(sequence))
     assert panel.ui.allFramesCheckBox.visible
+
+
+def test_removed_result_is_shown_no_longer(panel, run, add_scan) -> None:
+    """Removed in the Data module, a segmentation cannot be measured, undone or shown in 3D."""
+    choose(panel, add_scan())
+    run()
+    assert panel.ui.resultsCollapsibleButton.visible
+    slicer.mrmlScene.RemoveNode(panel.ui.outputSelector.currentNode())
+    assert not panel.ui.resultsCollapsibleButton.visible
+    assert not panel.ui.undoButton.enabled
+    run()
+    assert panel.ui.resultsCollapsibleButton.visible
