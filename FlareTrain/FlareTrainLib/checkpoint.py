@@ -31,7 +31,8 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
         temporary.replace(path)
     except (OSError, RuntimeError) as error:
         temporary.unlink(missing_ok=True)
-        reason = getattr(error, "strerror", None) or str(error).split("\n")[0]
+        # PyTorch tells of a full disk by a place in its own source.
+        reason = getattr(error, "strerror", None) or "not all of it went onto the disk"
         raise OutputError(
             f"The checkpoint '{path}' cannot be written ({reason}). The one before is untouched: "
             "make room, then start the same command again."
