@@ -20,6 +20,9 @@ from .run_text import runShare, runText, stateText
 from .section import Section
 from .training_choices import TrainingChoices
 
+_LOG_LINES = 200
+"""Shown of a log's end; setting that many takes a few milliseconds."""
+
 
 class TrainingSection(Section):
     """Starts, stops and watches trainings, which are processes that outlive Slicer."""
@@ -28,7 +31,7 @@ class TrainingSection(Section):
         super().__init__(panel)
         self.choices = TrainingChoices(panel)
         self.curves = CurveView(self.work)
-        self._shownLog = ("", 0, "")
+        self._shownLog = ("", "")
         self._settings: RunSettings | None = None
         self._alive: set[Path] = set()
         ui = panel.ui
@@ -36,6 +39,7 @@ class TrainingSection(Section):
             handler = getattr(self, f"on{name[0].upper()}{name[1:]}")
             getattr(ui, f"{name}Button").connect("clicked(bool)", handler)
         ui.runComboBox.connect("currentIndexChanged(int)", self.onRunChosen)
+        ui.logGroupBox.connect("toggled(bool)", self.onLogOpened)
 
     def run(self) -> Path | None:
         """Give the folder of the chosen run, None when there is none."""
@@ -95,13 +99,26 @@ class TrainingSection(Section):
             ui.runStatusLabel.text = self.curves.problem
 
     def _showLog(self, run: Path) -> None:
-        text = task_folder.log_end(run)
-        shown = (str(run), len(text), text[-200:])
-        if self._shownLog != shown:
-            self._shownLog = shown
-            self.panel.ui.logText.setPlainText(text)
-            bar = self.panel.ui.logText.verticalScrollBar()
-            bar.setValue(bar.maximum)
+        """Show the end of the log where it is open: a long text takes the window's time."""
+        ui = self.panel.ui
+        if ui.logGroupBox.collapsed:
+            return
+        text = "\n".join(task_folder.log_end(run).splitlines()[-_LOG_LINES:])
+        shown = (str(run), text)
+        if self._shownLog == shown:
+            return
+        bar = ui.logText.verticalScrollBar()
+        # Whoever reads further up is left there.
+        place = None if self._shownLog[0] != str(run) or bar.value == bar.maximum else bar.value
+        self._shownLog = shown
+        ui.logText.setPlainText(text)
+        bar.setValue(bar.maximum if place is None else place)
+
+    def onLogOpened(self, _opened: bool = False) -> None:
+        """Show the log at once, not with the next look."""
+        run = self.run()
+        if run is not None:
+            self._showLog(run)
 
     def updateButtons(self) -> None:
         """Bring the buttons in line with what can be done."""

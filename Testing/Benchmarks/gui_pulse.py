@@ -23,7 +23,8 @@ class Gap:
         By the clock.
     own
         Without what the thread waited for a processor that other programs held: what the clock
-        would say on a computer that is not busy. Waiting for a disk counts.
+        would say on a computer that is not busy. Waiting for a disk counts, and so does waiting
+        until a process that was started has begun, which a busy computer makes longer.
     cpu
         Processor time of the program.
     state
@@ -66,9 +67,11 @@ class Pulse:
         self._timer.stop()
 
     def longest_ms(self) -> dict[str, float]:
-        """Give the longest gap by each of the three clocks."""
+        """Give the longest gap by each of the three clocks; 0 when it was over before a beat."""
         return {
-            f"longest_block{name}_ms": round(1000 * max(getattr(g, clock) for g in self.gaps), 1)
+            f"longest_block{name}_ms": round(
+                1000 * max((getattr(gap, clock) for gap in self.gaps), default=0.0), 1
+            )
             for name, clock in (("", "wall"), ("_own", "own"), ("_cpu", "cpu"))
         }
 

@@ -249,7 +249,7 @@ def test_a_scene_that_is_closed_while_segments_are_read_leaves_a_whole_case_or_n
     ui.caseNameLineEdit.text = "new_one"
     check(ui.annotatedList, ("liver",))
     ui.addCaseButton.click()
-    assert panel.dataset.busy
+    assert panel.addCase.busy
     del volume, segmentation
     slicer.mrmlScene.Clear(0)
     settle(panel, slicer_host)

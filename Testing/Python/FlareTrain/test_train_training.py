@@ -112,6 +112,9 @@ def test_start_stop_and_resume(
     assert ui.runStatusLabel.text.startswith("Saving and stopping...")
     wait_for(panel, slicer_host, run)
     assert ui.runStatusLabel.text.startswith("Stopped. network: step")
+    assert ui.logText.toPlainText() == ""
+    ui.logGroupBox.collapsed = False
+    panel.refreshTasks()
     assert "step" in ui.logText.toPlainText()
     stopped_at = run_folder.progress(run).step
 
