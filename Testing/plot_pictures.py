@@ -56,19 +56,19 @@ def _chart(node: Any) -> Any:
     chart.GetTitleProperties().SetFontSize(_CHARACTER + 2)
     chart.SetShowLegend(node.GetLegendVisibility())
     chart.GetLegend().SetLabelSize(_CHARACTER - 1)
-    # Beside the curves, as there are fifteen of them.
-    chart.GetLegend().SetInline(False)
-    chart.GetLegend().SetHorizontalAlignment(vtk.vtkChartLegend.RIGHT)
     titles = ((vtk.vtkAxis.BOTTOM, node.GetXAxisTitle()), (vtk.vtkAxis.LEFT, node.GetYAxisTitle()))
     for place, title in titles:
         axis = chart.GetAxis(place)
         axis.SetTitle(title)
         axis.GetTitleProperties().SetFontSize(_CHARACTER)
         axis.GetLabelProperties().SetFontSize(_CHARACTER)
-    if not node.GetYAxisRangeAuto():
-        axis = chart.GetAxis(vtk.vtkAxis.LEFT)
-        axis.SetBehavior(vtk.vtkAxis.FIXED)
-        axis.SetRange(*node.GetYAxisRange())
+    for place, auto, limits in (
+        (vtk.vtkAxis.BOTTOM, node.GetXAxisRangeAuto(), node.GetXAxisRange()),
+        (vtk.vtkAxis.LEFT, node.GetYAxisRangeAuto(), node.GetYAxisRange()),
+    ):
+        if not auto:
+            chart.GetAxis(place).SetBehavior(vtk.vtkAxis.FIXED)
+            chart.GetAxis(place).SetRange(*limits)
     for number in range(node.GetNumberOfPlotSeriesNodes()):
         series = node.GetNthPlotSeriesNode(number)
         plot = chart.AddPlot(vtk.vtkChart.LINE)

@@ -43,6 +43,10 @@ _FEW = 50
 _WIDE, _THIN = 4, 2
 """Pixels."""
 
+_SHORT_LEGEND, _CURVES_SHARE = 5, 0.7
+"""Lines whose names fit into a corner, and the part of the width that curves take when there are
+more: Slicer lays the legend over the plot's right side, where DSC ends."""
+
 
 def chartOf(kind: str, run: Path) -> Any:
     """Give the chart of a run, or None when it is not in the scene."""
@@ -87,6 +91,10 @@ def updateSteps(curves: RunCurves) -> Generator[None, None, None]:
         chart = chartOf(kind, curves.run)
         if chart is not None and lines:
             chart.SetTitle(_title(kind, curves.run))
+            if len(lines) > _SHORT_LEGEND:
+                last = max(points[-1][0] for points in lines.values())
+                chart.SetXAxisRangeAuto(False)
+                chart.SetXAxisRange(0.0, last / _CURVES_SHARE)
             yield from _fillSteps(chart, lines)
 
 

@@ -86,6 +86,24 @@ def test_both_curves_are_in_one_layout_and_grow_while_the_run_does(
     assert values(dsc) == pytest.approx([0.375, 0.625])
 
 
+def test_fourteen_curves_can_be_told_apart_and_are_not_under_their_names(
+    panel: Any, slicer_host: Any, raw_dataset: Path, layout: Any
+) -> None:
+    from FlareSegmentLib.labels import targets
+
+    run = a_run(raw_dataset, "stopped")
+    log(run, step=70, validation={target.key: 0.5 for target in targets()})
+    choose(panel, slicer_host, raw_dataset)
+    panel.ui.curvesButton.click()
+    settle(panel, slicer_host)
+    dsc = charts()[1]
+    lines = [dsc.GetNthPlotSeriesNode(n) for n in range(dsc.GetNumberOfPlotSeriesNodes())]
+    assert len(lines) == 15
+    assert len({line.GetColor() for line in lines}) == 15
+    # Slicer lays the names over the right of the plot.
+    assert dsc.GetXAxisRange() == pytest.approx((0, 100))
+
+
 def test_the_views_are_given_back(
     panel: Any, slicer_host: Any, raw_dataset: Path, layout: Any
 ) -> None:
