@@ -104,11 +104,13 @@ def _tumors(scores: Mapping[str, Any], measured: Measured) -> str:
 
 
 def _sizes(measured: Measured) -> str:
-    lines = ["| scan | s | peak memory, GiB |", "| --- | ---: | ---: |"]
-    for row in tables(measured["scaling"]["text"])[0]:
-        if row["volume"].split()[-1] in SHOWN_SLICES:
-            lines.append(f"| {row['volume']} | {row['process s']} | {row['GiB']} |")
-    return "\n".join(lines)
+    rows = [
+        f"| {row['volume']} | {row['process s']} | {row['GiB']} |"
+        for row in tables(measured["scaling"]["text"])[0]
+        if row["volume"].split()[-1] in SHOWN_SLICES
+    ]
+    head = ["| scan | s | peak memory, GiB |", "| --- | ---: | ---: |"]
+    return "\n".join([*head, *rows]) if rows else ""
 
 
 def _peers(measured: Measured) -> str:

@@ -132,7 +132,7 @@ def _over_floor(runs: list[tuple[Measurement, Floor]]) -> list[str]:
         f"was aimed for and is {reached}. Where the rest goes, in times of the floor: `overlap` is "
         "the network itself again, because windows overlap by half: they hold "
         f"{_span(overlaps)} times the voxels of the region. `around it` is "
-        " blending and cleaning up; `read` and `write` are mostly gzip, and they, `resample` "
+        "blending and cleaning up; `read` and `write` are mostly gzip, and they, `resample` "
         "and `upsample` grow with the scan while the floor does not.",
         markdown_table((*head, "rest"), [_shares(*each) for each in runs]),
     ]
