@@ -22,7 +22,7 @@ def test_sigterm_saves_and_leaves(packed_patients: Path, tmp_path: Path) -> None
     words = command(run, packed_patients, tiny(steps=100000, save_every=1e6))
     with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True) as process:
         log = run / "log.jsonl"
-        alarm = threading.Timer(120, process.kill)
+        alarm = threading.Timer(900, process.kill)
         alarm.start()
         while process.poll() is None and not (log.exists() and log.stat().st_size):
             threading.Event().wait(0.05)
