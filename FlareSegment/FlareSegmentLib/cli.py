@@ -186,7 +186,8 @@ def _segment(options: argparse.Namespace) -> int:
         _tell(result)
 
     try:
-        cases = find_cases(options.inputs, options.output)
+        cases = find_cases(options.inputs, options.output, line.look)
+        line.clear()
         results = run_batch(Batch(cases, settings), started, line.update, ended)
     except KeyboardInterrupt:
         line.clear()

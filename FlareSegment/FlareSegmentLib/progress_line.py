@@ -33,6 +33,15 @@ class ProgressLine:
         self._title = ""
         self._drawn_at = -_SHORTEST_SECONDS
 
+    def look(self, files: int) -> None:
+        """Take the number of files looked at so far in search of scans."""
+        now = self._clock()
+        if self._shown and now - self._drawn_at >= _SHORTEST_SECONDS:
+            self._drawn_at = now
+            text = f"Looking for scans: {files} files"
+            self._stream.write("\r" + text.ljust(_width() - 1)[: _width() - 1])
+            self._stream.flush()
+
     def start(self, name: str, number: int, count: int) -> None:
         """Take the start of case `number` (from 1) of `count`."""
         if self._progress is None:

@@ -50,6 +50,11 @@ class ResultFolder:
             )
         try:
             self._records.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise OutputError(
+                f"The output folder {path} cannot be made: a file has that name, or that of a "
+                "folder above it. Choose another one."
+            ) from error
         except OSError as error:
             raise OutputError(
                 f"The output folder {path} cannot be made or written ({error.strerror or error}). "

@@ -38,6 +38,12 @@ NO_ORGAN = (
     "volume is a CT in HU and that its orientation is right."
 )
 
+DOUBTFUL = (
+    "The two networks agree less than usual on this scan: look at the result closely, left and "
+    "right too. The scan may lie otherwise than its header says (mirrored, prone, on its side), be "
+    "cut short, or be very noisy."
+)
+
 
 @dataclass(frozen=True)
 class _Coarse:
@@ -100,6 +106,8 @@ class SegmentationRun:
             # An empty result is never silent.
             nothing = self._nothing_of(wanted, found, region)
             self.notes.append(NO_ORGAN if self._networks_disagree() else nothing)
+        elif self._agree_below(self.settings.localiser.doubtful_agreement):
+            self.notes.append(DOUBTFUL)
         self.seconds["total"] = time.perf_counter() - start
         report = self._report(volume, box, region)
         return LabelMap(result, volume.affine, wanted, report)
@@ -116,8 +124,10 @@ class SegmentationRun:
         return f"None of the wanted targets was found: {', '.join(wanted)}."
 
     def _networks_disagree(self) -> bool:
-        least = self.settings.localiser.least_agreement
-        return self.agreement is not None and self.agreement < least
+        return self._agree_below(self.settings.localiser.least_agreement)
+
+    def _agree_below(self, limit: float) -> bool:
+        return self.agreement is not None and self.agreement < limit
 
     def _report(self, volume: Volume, box: Box | None, region: Box | None) -> dict[str, Any]:
         report = {

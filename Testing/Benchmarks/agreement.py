@@ -12,6 +12,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from fields_of_view import main_parts, pieces
 from negatives import PSEUDO
 
@@ -43,6 +44,7 @@ def main() -> None:
         labels = data / "pseudo" / PSEUDO / path.name
         if labels.is_file():
             report_parts(segmenter, path, labels)
+    report_wrong_directions(segmenter, data / "ct" / "chaos_ct03.nii.gz")
     for seed in range(1, 5):
         report(segmenter, make_phantom(PhantomSettings(seed=seed))[0], f"phantom {seed}")
     for make in (make_head, make_legs, make_noise):
@@ -60,6 +62,19 @@ def report_parts(segmenter: Segmenter, scan: Path, labels: Path) -> None:
             affine[:3, 3] += affine[:3, 2] * piece.slices.start
             part = replace(volume, array=volume.array[piece.slices], affine=affine)
             report(segmenter, part, f"{scan.name.split('.')[0]}, {piece.group}")
+
+
+def report_wrong_directions(segmenter: Segmenter, scan: Path) -> None:
+    """Print the agreement on a scan that lies otherwise than its header says."""
+    volume, _ = canonical_volume(read_volume(scan))
+    array = volume.array
+    for name, turned in (
+        ("mirrored", array[:, :, ::-1]),
+        ("upside down", array[::-1]),
+        ("prone", array[:, ::-1, ::-1]),
+        ("on the side", np.rot90(array, 1, (1, 2))),
+    ):
+        report(segmenter, replace(volume, array=turned), f"{scan.name.split('.')[0]}, {name}")
 
 
 def report(segmenter: Segmenter, volume: Volume, name: str) -> None:

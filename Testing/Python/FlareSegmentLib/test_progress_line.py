@@ -68,3 +68,17 @@ def test_drawing_does_not_hold_the_work_up(width: int) -> None:
         clock.now += 0.001
         line.update("network", step / 1000)
     assert 5 <= stream.getvalue().count("\r") <= 12
+
+
+def test_search_for_scans_is_shown_and_cleared(width: int) -> None:
+    stream, clock = Terminal(), Clock()
+    line = ProgressLine(stream, clock)
+    for files in range(1, 1001):
+        clock.now += 0.01
+        line.look(files)
+    shown = stream.getvalue().split("\r")
+    assert 90 < len(shown) < 110  # drawn ten times a second
+    assert shown[-1].rstrip().endswith("files")
+    assert {len(text) for text in shown if text} == {width - 1}
+    line.clear()
+    assert stream.getvalue().endswith("\r")
