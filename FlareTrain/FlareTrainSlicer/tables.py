@@ -66,7 +66,7 @@ def describeColumns(table: Any, columns: Sequence[tuple[str, str]]) -> None:
 def _fitColumns(table: Any) -> None:
     """Make columns as wide as their texts, but none so wide that the others are out of sight."""
     table.resizeColumnsToContents()
-    most = max(_LEAST_WIDTH, round(_MOST_SHARE * table.viewport().width))
+    most = max(_LEAST_WIDTH, round(_MOST_SHARE * table.width))
     for column in range(table.columnCount - 1):
         if table.columnWidth(column) > most:
             table.setColumnWidth(column, most)
