@@ -15,20 +15,17 @@ from slicer.ScriptedLoadableModule import (
 
 from FlareSegmentLib.errors import WorkerError
 from FlareSegmentLib.worker_state import WorkerState
-from FlareSegmentSlicer import measurement, result_table, segmentation_output
+from FlareSegmentSlicer import measurement, result_table, segmentation_output, self_test
 from FlareSegmentSlicer.job import JobOptions, prepareJob
 from FlareSegmentSlicer.job_run import JobRun, RunCallbacks
 from FlareSegmentSlicer.panel.panel import Panel
 from FlareSegmentSlicer.parameter_node import FlareSegmentParameterNode
 from FlareSegmentSlicer.sample_data import registerSampleData
-from FlareSegmentSlicer.self_test import FlareSegmentTest
 from FlareSegmentSlicer.shared import installation
 from FlareSegmentSlicer.shared.reloading import forgetPackages
 from FlareSegmentSlicer.terminology import loadTerminology
 from FlareSegmentSlicer.undo import UndoHistory
 from FlareSegmentSlicer.worker_owner import WorkerOwner
-
-__all__ = ["FlareSegment", "FlareSegmentLogic", "FlareSegmentTest", "FlareSegmentWidget"]
 
 #
 # FlareSegment
@@ -275,3 +272,14 @@ class FlareSegmentLogic(ScriptedLoadableModuleLogic, WorkerOwner):
             Volume in ml, mean and standard deviation in HU; the segmentation's own table.
         """
         return self.writeTable(segmentation, self.measure(segmentation, volume))
+
+
+#
+# FlareSegmentTest
+#
+
+
+class FlareSegmentTest(self_test.SelfTest):
+    """The module's own test; what it does is in `SelfTest`."""
+
+    logicClass = FlareSegmentLogic

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unittest
-from typing import Any
+from typing import Any, ClassVar
 
 import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
@@ -13,8 +13,11 @@ from FlareSegmentLib import labels
 from .shared import installation
 
 
-class FlareSegmentTest(ScriptedLoadableModuleTest):
+class SelfTest(ScriptedLoadableModuleTest):
     """Runs the product on a synthetic scan; needs neither network nor GPU."""
+
+    logicClass: ClassVar[Any]
+    """The module's logic."""
 
     def setUp(self) -> None:
         """Begin with an empty scene."""
@@ -33,8 +36,6 @@ class FlareSegmentTest(ScriptedLoadableModuleTest):
         # Here and not in `runTest`: ctest calls the test methods themselves.
         if not installation.torchIsInstalled():
             self.skipTest("PyTorch is not installed.")
-        # The module file imports this one.
-        from FlareSegment import FlareSegmentLogic
         from FlareSegmentLib.phantom.generate import PhantomSettings, make_phantom
 
         self.delayDisplay("Making a synthetic scan")
@@ -43,7 +44,7 @@ class FlareSegmentTest(ScriptedLoadableModuleTest):
         volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Phantom")
         slicer.util.updateVolumeFromArray(volume, scan.array)
         volume.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(scan.affine))
-        logic: Any = FlareSegmentLogic()
+        logic = self.logicClass()
         segmentation = logic.process(volume, targets=["liver"])
         liver = labels.target_by_key("liver")
         mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, liver.key, volume) > 0
