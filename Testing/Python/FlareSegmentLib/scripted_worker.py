@@ -1,6 +1,6 @@
 """The real worker around an engine whose speed and faults a test chooses by the volume's name.
 
-Not a test. Run as a program by the tests of the worker; `--version X` makes it claim another version.
+Not a test. Run as a program by the worker's tests; `--version X` makes it claim another version.
 """
 
 from __future__ import annotations
