@@ -23,6 +23,7 @@ from .optimizers import build_optimizer, rate_factor
 from .processes import Processes
 from .sampling import Batch, CropSampler
 from .text_embeddings import SHIPPED, load_text_embeddings
+from .torch_version import check_torch
 from .training_settings import TEXT_NETWORK, TrainingSettings
 
 RECOVERIES = 8
@@ -60,6 +61,7 @@ class Trainer:
         settings: TrainingSettings,
         processes: Processes = Processes(),
     ) -> None:
+        check_torch()
         self.run = run
         self.sampler = sampler
         self.settings = settings
