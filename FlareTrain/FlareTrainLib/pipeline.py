@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from .export import TrainedNetwork
     from .run_bundles import Validation
 
+from .torch_version import check_torch
+
 logger = logging.getLogger(__name__)
 
 RECIPE = "recipe.json"
@@ -94,6 +96,7 @@ def run_recipe(arguments: RunArguments) -> Path:
     Cancelled
         When a signal ended a training; everything is saved.
     """
+    check_torch()
     recipe = _recipe_of_run(arguments)
     dataset = read_dataset(arguments.data)
     if arguments.split is not None:

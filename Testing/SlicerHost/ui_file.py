@@ -71,7 +71,13 @@ def _property_names(cls: type) -> frozenset[str]:
 
     Read once: PySide deletes the meta object it handed out together with the first instance.
     """
-    meta = cls.staticMetaObject
+    try:
+        return _names_in(cls.staticMetaObject)
+    except RuntimeError:  # an instance that somebody asked for its meta object is gone already
+        return _names_in(cls().metaObject())
+
+
+def _names_in(meta: Any) -> frozenset[str]:
     return frozenset(meta.property(index).name() for index in range(meta.propertyCount()))
 
 

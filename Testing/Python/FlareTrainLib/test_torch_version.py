@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from FlareTrainLib.torch_version import check_torch
 
 from FlareSegmentLib.errors import InputError
+from FlareTrainLib.torch_version import check_torch
 
 
 @pytest.mark.parametrize("version", ["2.2.2", "2.3.1+cpu", "1.13.0"])
