@@ -220,7 +220,7 @@ def test_files_of_a_killed_pair_are_removed_by_the_next_start(tmp_path: Path) ->
     exchange = tmp_path / "exchange"
     exchange.mkdir()
     owner, pid = start_owner(exchange, [sys.executable, SCRIPT])
-    # A stopped owner cannot clean up. A stopped worker may: it can be continued when its owner ends.
+    # A stopped owner cannot clean up. A stopped worker may: its owner's end can continue it.
     os.kill(owner.pid, signal.SIGSTOP)
     os.kill(pid, signal.SIGKILL)
     owner.kill()
