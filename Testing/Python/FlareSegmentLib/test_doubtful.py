@@ -26,11 +26,16 @@ def test_scan_as_it_lies_comes_without_doubt(product_model: Segmenter, scan: Vol
     assert DOUBTFUL not in product_model.segment(scan).report["notes"]
 
 
-def test_prone_patient_in_a_supine_header_comes_with_doubt(
-    product_model: Segmenter, scan: Volume
+@pytest.mark.parametrize(
+    "turned",
+    [np.s_[:, ::-1, ::-1], np.s_[:, :, ::-1], np.s_[::-1]],
+    ids=["prone", "mirrored", "upside down"],
+)
+def test_a_header_with_the_wrong_directions_comes_with_doubt(
+    product_model: Segmenter, scan: Volume, turned: tuple[slice, ...]
 ) -> None:
-    turned = replace(scan, array=np.ascontiguousarray(scan.array[:, ::-1, ::-1]))
-    result = product_model.segment(turned)
+    wrong = replace(scan, array=np.ascontiguousarray(scan.array[turned]))
+    result = product_model.segment(wrong)
     # Either nothing is given, or it is said that it may be wrong.
     assert not result.array.any() or DOUBTFUL in result.report["notes"]
     assert result.report["notes"]
