@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "Testing"))
 sys.path.insert(0, str(Path(__file__).parent))  # panel_actions
+sys.path.insert(0, str(ROOT / "Testing/Python/FlareTrainLib"))  # tiny_recipes
+
+import tiny_recipes  # noqa: E402
 
 from SlicerHost.fixtures import slicer_host  # noqa: E402, F401  (a fixture)
 
@@ -97,23 +99,4 @@ def add_patient(slicer_host: Any) -> Any:  # noqa: F811
 @pytest.fixture
 def tiny_recipe(tmp_path: Path) -> Callable[[int], Path]:
     """Write a recipe that trains some steps per second; gives its file."""
-
-    def write(steps: int) -> Path:
-        network = {
-            "grid": {"spacing": [16, 16, 16]},
-            "patch": [16, 32, 32],
-            "training": {
-                "network": {
-                    "name": "SubvoxelUNet",
-                    "arguments": {"widths": [4, 6], "stem_stride": [1, 1, 1], "convolutions": 1},
-                },
-                "fit": {"steps": steps, "batch": 1, "prefetch": 0, "report_every": 1},
-                "sampling": {"patches": [[8, 8, 8]], "patch_weights": [1]},
-                "tumors": {"probability": 0.0},
-            },
-        }
-        path = tmp_path / "tiny.json"
-        path.write_text(json.dumps({"name": "tiny", "network": network}))
-        return path
-
-    return write
+    return lambda steps: tiny_recipes.tiny_recipe(tmp_path, steps)

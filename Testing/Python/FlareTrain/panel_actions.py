@@ -23,6 +23,16 @@ def settle(panel: Any, host: Any) -> None:
     host.process_events(until=lambda: not panel.busy, timeout=300)
 
 
+def fill_in_case(
+    panel: Any, volume: Any, segmentation: Any, name: str, annotated: tuple[str, ...]
+) -> None:
+    """Fill in what a case from the scene is made of, up to its button."""
+    panel.ui.caseVolumeSelector.setCurrentNode(volume)
+    panel.ui.caseSegmentationSelector.setCurrentNode(segmentation)
+    panel.ui.caseNameLineEdit.text = name
+    check(panel.ui.annotatedList, annotated)
+
+
 def texts(table: Any) -> list[list[str]]:
     """The texts of a table."""
     return [

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from panel_actions import check, choose, settle, texts, wait_for
+from panel_actions import choose, fill_in_case, settle, texts, wait_for
 
 from FlareSegmentLib.reading import read_label_map, read_volume
 from FlareTrainLib.dataset import read_dataset
@@ -21,10 +21,7 @@ def test_a_segmentation_becomes_a_case_with_what_was_annotated(
     volume, segmentation, labels = add_patient()
     choose(panel, slicer_host, raw_dataset)
     ui = panel.ui
-    ui.caseVolumeSelector.setCurrentNode(volume)
-    ui.caseSegmentationSelector.setCurrentNode(segmentation)
-    ui.caseNameLineEdit.text = "new_one"
-    check(ui.annotatedList, ("liver", "gallbladder"))
+    fill_in_case(panel, volume, segmentation, "new_one", ("liver", "gallbladder"))
     ui.addCaseButton.click()
     settle(panel, slicer_host)
     wait_for(panel, slicer_host, raw_dataset / "added" / "new_one")
@@ -44,10 +41,7 @@ def test_an_existing_case_is_replaced_only_after_a_question(
     volume, segmentation, _labels = add_patient()
     slicer_host.main_window()
     choose(panel, slicer_host, raw_dataset)
-    panel.ui.caseVolumeSelector.setCurrentNode(volume)
-    panel.ui.caseSegmentationSelector.setCurrentNode(segmentation)
-    panel.ui.caseNameLineEdit.text = "case_0"
-    check(panel.ui.annotatedList, ("liver",))
+    fill_in_case(panel, volume, segmentation, "case_0", ("liver",))
     path = raw_dataset / "labelsTr" / "case_0.nii.gz"
     before = path.read_bytes()
     slicer_host.testing_enabled = False
@@ -70,10 +64,7 @@ def test_the_modules_own_test_passes(python: Any) -> None:
 def wish(panel: Any, host: Any, data: Path, nodes: Any, name: str = "new_one") -> None:
     """Fill in the form."""
     choose(panel, host, data)
-    panel.ui.caseVolumeSelector.setCurrentNode(nodes[0])
-    panel.ui.caseSegmentationSelector.setCurrentNode(nodes[1])
-    panel.ui.caseNameLineEdit.text = name
-    check(panel.ui.annotatedList, ("liver",))
+    fill_in_case(panel, nodes[0], nodes[1], name, ("liver",))
 
 
 def test_a_segment_on_another_grid_is_brought_to_the_scan(

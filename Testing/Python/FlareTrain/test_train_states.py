@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from panel_actions import check, choose, settle, texts, wait_for
+from panel_actions import choose, fill_in_case, settle, texts, wait_for
 
 from FlareTrainLib import run_folder, task_folder
 from FlareTrainLib.settings import read_json, write_json
@@ -244,10 +244,7 @@ def test_a_scene_that_is_closed_while_segments_are_read_leaves_a_whole_case_or_n
     volume, segmentation, _labels = add_patient()
     choose(panel, slicer_host, raw_dataset)
     ui = panel.ui
-    ui.caseVolumeSelector.setCurrentNode(volume)
-    ui.caseSegmentationSelector.setCurrentNode(segmentation)
-    ui.caseNameLineEdit.text = "new_one"
-    check(ui.annotatedList, ("liver",))
+    fill_in_case(panel, volume, segmentation, "new_one", ("liver",))
     ui.addCaseButton.click()
     assert panel.addCase.busy
     del volume, segmentation

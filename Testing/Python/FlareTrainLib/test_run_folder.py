@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_recipes import tiny_recipe
 
 from FlareSegmentLib.bundle import ModelBundle
 from FlareSegmentLib.errors import InputError
@@ -24,25 +25,7 @@ from FlareTrainLib.run_folder import RunSettings
 from FlareTrainLib.settings import read_json, write_json
 from FlareTrainLib.task_folder import TaskState
 
-
-def tiny_recipe(folder: Path, steps: int) -> Path:
-    """Write a recipe that trains some steps per second."""
-    network: dict[str, Any] = {
-        "grid": {"spacing": [16, 16, 16]},
-        "patch": [16, 32, 32],
-        "training": {
-            "network": {
-                "name": "SubvoxelUNet",
-                "arguments": {"widths": [4, 6], "stem_stride": [1, 1, 1], "convolutions": 1},
-            },
-            "fit": {"steps": steps, "batch": 1, "prefetch": 0, "report_every": 1},
-            "sampling": {"patches": [[8, 8, 8]], "patch_weights": [1]},
-            "tumors": {"probability": 0.0},
-        },
-    }
-    path = folder / "tiny.json"
-    path.write_text(json.dumps({"name": "tiny", "refine": {"sources": ["a"]}, "network": network}))
-    return path
+ONE_SOURCE = {"refine": {"sources": ["a"]}}
 
 
 def wait(until: Callable[[], bool], run: Path, seconds: float = 90) -> None:
@@ -68,7 +51,7 @@ def ended(run: Path) -> bool:
 def test_a_run_is_stopped_goes_on_and_its_model_is_found_by_flare_segment(
     raw_dataset: Path, tmp_path: Path
 ) -> None:
-    recipe = tiny_recipe(tmp_path, steps=100_000)
+    recipe = tiny_recipe(tmp_path, 100_000, **ONE_SOURCE)
     run = run_folder.create_run(RunSettings(raw_dataset, str(recipe), "cpu", validate=False))
     assert run_folder.list_runs(raw_dataset) == [run]
     assert task_folder.status(run).state is TaskState.NEW
@@ -111,7 +94,7 @@ def test_a_run_is_stopped_goes_on_and_its_model_is_found_by_flare_segment(
 
 
 def test_a_crash_is_told_from_an_end(raw_dataset: Path, tmp_path: Path) -> None:
-    recipe = tiny_recipe(tmp_path, steps=100_000)
+    recipe = tiny_recipe(tmp_path, 100_000, **ONE_SOURCE)
     run = run_folder.create_run(RunSettings(raw_dataset, str(recipe), "cpu"), "crash")
     task_folder.start(run, sys.executable)
     os.kill(read_json(run / "process.json")["pid"], getattr(signal, "SIGKILL", signal.SIGTERM))
@@ -122,7 +105,7 @@ def test_a_crash_is_told_from_an_end(raw_dataset: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_that_cannot_work_says_why(raw_dataset: Path, tmp_path: Path) -> None:
-    recipe = tiny_recipe(tmp_path, steps=3)
+    recipe = tiny_recipe(tmp_path, 3, **ONE_SOURCE)
     run = run_folder.create_run(RunSettings(raw_dataset, str(recipe), "cpu", sources=("gone",)))
     task_folder.start(run, sys.executable)
     wait(lambda: ended(run), run)
@@ -156,7 +139,8 @@ def test_a_run_in_a_session_of_its_own_is_stopped_before_it_began(
     if sys.platform == "win32":
         pytest.skip("Windows has no sessions of this kind.")
     run = run_folder.create_run(
-        RunSettings(raw_dataset, str(tiny_recipe(tmp_path, 100_000)), "cpu"), "own session"
+        RunSettings(raw_dataset, str(tiny_recipe(tmp_path, 100_000, **ONE_SOURCE)), "cpu"),
+        "own session",
     )
     task_folder.start(run, sys.executable)
     pid = read_json(run / "process.json")["pid"]
@@ -173,7 +157,9 @@ def test_a_run_in_a_session_of_its_own_is_stopped_before_it_began(
 def test_wrong_wishes_get_a_sentence(
     raw_dataset: Path, tmp_path: Path, name: str, minutes: float | None, text: str
 ) -> None:
-    settings = RunSettings(raw_dataset, str(tiny_recipe(tmp_path, 3)), minutes=minutes)
+    settings = RunSettings(
+        raw_dataset, str(tiny_recipe(tmp_path, 3, **ONE_SOURCE)), minutes=minutes
+    )
     with pytest.raises(InputError, match=text):
         run_folder.create_run(settings, name)
     assert run_folder.list_runs(raw_dataset) == []
