@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import torch
-
 from FlareSegmentLib.errors import InputError
 
 LEAST = (2, 4)
 """Fused optimizers on a CPU, and gradient scalers for any device."""
 
 
-def check_torch(version: str = torch.__version__) -> None:
+def check_torch(version: str | None = None) -> None:
     """Raise `InputError` when this PyTorch, by its version, segments but cannot train."""
+    if version is None:
+        # Not at file scope: Slicer lists runs, and may not have it.
+        import torch
+
+        version = torch.__version__
     found = tuple(int(part) for part in version.split("+")[0].split(".")[:2])
     if found < LEAST:
         raise InputError(

@@ -230,3 +230,23 @@ def test_light_part_starts_without_torch(name: str) -> None:
     code = f"import sys, FlareSegmentLib.{name}; sys.exit('torch' in sys.modules)"
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr or f"{name} imports torch"
+
+
+def _training_of_slicer(repository: Path) -> set[str]:
+    """Names of the parts of FlareTrainLib that Slicer's side of training imports, wherever."""
+    return {
+        node.module if node.module != "FlareTrainLib" else f"FlareTrainLib.{alias.name}"
+        for path in _slicer_side(repository)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("FlareTrainLib")
+        for alias in node.names
+    }
+
+
+def test_training_opens_in_slicer_before_torch_is_installed(repository: Path) -> None:
+    """And never loads it into Slicer's own process, whose window would stop for seconds."""
+    parts = sorted(_training_of_slicer(repository))
+    assert "FlareTrainLib.run_folder" in parts
+    code = f"import sys; sys.modules['torch'] = None; import {', '.join(parts)}"
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
