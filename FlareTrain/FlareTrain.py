@@ -26,8 +26,8 @@ from FlareSegmentSlicer.shared.reloading import forgetPackages
 from FlareTrainLib.add_case import NewCase, add_staged_case, make_dataset
 from FlareTrainLib.run_folder import RunSettings
 from FlareTrainSlicer.case_staging import stagingSteps
-from FlareTrainSlicer.jobs import atOnce
 from FlareTrainSlicer.panel import TrainingPanel
+from FlareTrainSlicer.steps import atOnce
 from FlareTrainSlicer.training_logic import TrainingLogic
 
 __all__ = ["FlareTrain", "FlareTrainLogic", "FlareTrainTest", "FlareTrainWidget", "RunSettings"]

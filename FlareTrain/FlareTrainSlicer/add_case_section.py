@@ -14,8 +14,8 @@ from FlareSegmentSlicer.shared.check_list import addCheckItem, checkedKeys, chec
 from FlareTrainLib.add_case import NewCase, case_exists, target_ids_of
 
 from .case_staging import segmentTargets
-from .jobs import Steps
 from .section import Section
+from .steps import Steps
 
 
 class AddCaseSection(Section):

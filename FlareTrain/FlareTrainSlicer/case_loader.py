@@ -14,8 +14,9 @@ from slicer.i18n import tr as _
 from FlareSegmentLib.errors import FlareError
 
 from .case_nodes import loadedView, nodeSteps
-from .jobs import Job, Steps
+from .jobs import Job
 from .section import WorkUnderWay
+from .steps import Steps
 
 
 class CaseLoader:

@@ -11,8 +11,8 @@ from FlareSegmentLib.errors import FlareError
 from FlareTrainLib.run_curves import RunCurves
 
 from . import curve_charts
-from .jobs import Steps
 from .section import WorkUnderWay
+from .steps import Steps
 
 LAYOUT = 26023
 """Number of the layout; Slicer's own are below 1000."""

@@ -13,12 +13,13 @@ from FlareSegmentLib.errors import FlareError
 from FlareSegmentSlicer.shared.chosen_path import isChosen
 from FlareTrainLib.add_case import make_dataset
 from FlareTrainLib.case_split import Part, move_case
-from FlareTrainLib.case_table import Listing, read_listing
+from FlareTrainLib.case_table import CaseRow, Listing, read_listing
 from FlareTrainLib.task_folder import TaskState
 
-from .jobs import Job, Steps
+from .jobs import Job
 from .section import Section
-from .tables import fillSteps, prepareLongTable, shortened
+from .steps import Steps
+from .tables import FilledTable, prepareLongTable, shortened
 
 CHECK, ADDED = "check", "added"
 """Folders of tasks in a dataset."""
@@ -30,6 +31,7 @@ class DatasetSection(Section):
     def __init__(self, panel: Any) -> None:
         super().__init__(panel)
         self.listing = Listing()
+        self._rows: dict[str, CaseRow] = {}
         ui = panel.ui
         columns = (
             (_("Case"), _("Name of the patient in the dataset")),
@@ -39,6 +41,7 @@ class DatasetSection(Section):
             (_("Sources"), _("Programs that labeled it, for pseudo-labels")),
         )
         prepareLongTable(ui.caseTable, columns)
+        self._table = FilledTable(ui.caseTable)
         ui.newDatasetButton.connect("clicked(bool)", self.onNew)
         ui.practiceButton.connect("clicked(bool)", self.onPractice)
         ui.checkButton.connect("clicked(bool)", self.onCheck)
@@ -94,14 +97,18 @@ class DatasetSection(Section):
         ]
         tips = [" ".join(row.findings) for row in listing.rows]
         self.listing = listing
+        self._rows = {row.name: row for row in listing.rows}
         if not self.panel.isAlive(CHECK):
             texts = filter(None, (summary(listing), *listing.notes))
             self.panel.ui.datasetNoteLabel.text = " ".join(texts)
-        steps = fillSteps(self.panel.ui.caseTable, rows, tips)
+        steps = self._table.fillSteps(rows, tips)
         self.work.put("table", Steps(steps, self._onShown, self._onNotListed))
 
     def _onShown(self, _nothing: object) -> None:
         self.panel.updateGUI()
+
+    def _selected(self) -> CaseRow | None:
+        return self._rows.get(self._table.selected())
 
     def updateButtons(self) -> None:
         """Bring the buttons in line with what can be done."""
@@ -109,8 +116,8 @@ class DatasetSection(Section):
         data = panel.data()
         ui.practiceButton.enabled = not self.work.running("practice")
         ui.checkButton.enabled = data is not None and (data / "imagesTr").is_dir()
-        row = ui.caseTable.currentRow()
-        part = self.listing.rows[row].part if 0 <= row < len(self.listing.rows) else ""
+        case = self._selected()
+        part = case.part if case is not None else ""
         ui.toTrainingButton.enabled = part == "validation"
         ui.toValidationButton.enabled = part == "training"
 
@@ -169,27 +176,29 @@ class DatasetSection(Section):
         self._move("validation")
 
     def _move(self, part: Part) -> None:
-        row = self.listing.rows[self.panel.ui.caseTable.currentRow()]
-        if part == "validation" and row.annotated == "nothing":
+        case = self._selected()
+        if case is None:
+            return
+        if part == "validation" and case.annotated == "nothing":
             text = _("Nothing is annotated in {case}: it cannot score a model.")
-            self.panel.ui.datasetNoteLabel.text = text.format(case=row.name)
+            self.panel.ui.datasetNoteLabel.text = text.format(case=case.name)
             return
         with slicer.util.tryWithErrorDisplay(_("The case was not moved.")):
-            move_case(self.panel.data(), row.name, part)
+            move_case(self.panel.data(), case.name, part)
         self.refresh()
 
     def onSelected(self) -> None:
         """Say what the check found in the selected case."""
-        row = self.panel.ui.caseTable.currentRow()
-        if 0 <= row < len(self.listing.rows) and self.listing.rows[row].findings:
-            case = self.listing.rows[row]
+        case = self._selected()
+        if case is not None and case.findings:
             self.panel.ui.datasetNoteLabel.text = f"{case.name}: {' '.join(case.findings)}"
         self.updateButtons()
 
     def onDoubleClicked(self, row: int, _column: int) -> None:
         """Load a case with its labels."""
-        if 0 <= row < len(self.listing.rows):
-            self.panel.loadCase(self.listing.rows[row].name, self.panel.ui.datasetNoteLabel)
+        name = self._table.name(row)
+        if name:
+            self.panel.loadCase(name, self.panel.ui.datasetNoteLabel)
 
     def onTaskEnded(self, folder: Path, state: TaskState) -> None:
         """Look at what a process has done."""

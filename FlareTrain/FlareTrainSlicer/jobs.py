@@ -1,16 +1,11 @@
-"""Work that must not hold up the window: a process for what computes, steps for what cannot leave.
-
-A process does what takes seconds (reading, packing, copying). Nodes can only be made in Slicer's
-own thread: that is cut into steps of milliseconds between which the window lives.
-"""
+"""Work that a process does for the window: whatever takes seconds (reading, packing, copying)."""
 
 from __future__ import annotations
 
 import logging
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +16,6 @@ from FlareSegmentLib.errors import FlareError, InputError
 from FlareSegmentSlicer.shared import worker_python
 from FlareTrainLib import task_folder
 from FlareTrainLib.task_folder import TaskState
-
-STEP_SECONDS = 0.02
-"""Steps are done one after the other for this long before the window has its turn."""
 
 _LOOK_MS = 100
 """Time between two looks whether a process has ended."""
@@ -106,68 +98,6 @@ class Job:
         logging.warning("FlareTrain: %s", task_folder.log_end(self.folder))
         self.remove()
         self._onError(InputError(status.message))
-
-
-class Steps:
-    """Runs a generator a little at a time; between two steps the window lives.
-
-    Parameters
-    ----------
-    work
-        Each part up to a ``yield`` should take a few milliseconds.
-    onDone
-        Called with what the generator returns.
-    onError
-        Called with a `FlareError` that it raises.
-    """
-
-    def __init__(
-        self,
-        work: Generator[None, None, Any],
-        onDone: Callable[[Any], None],
-        onError: Callable[[FlareError], None],
-    ) -> None:
-        self._work = work
-        self._onDone = onDone
-        self._onError = onError
-        self._timer = qt.QTimer()
-        self._timer.setInterval(0)
-        self._timer.timeout.connect(self._step)
-        self._timer.start()
-
-    @property
-    def running(self) -> bool:
-        """Whether there are steps left."""
-        return self._timer.isActive()
-
-    def cancel(self) -> None:
-        """Leave the rest undone."""
-        self._timer.stop()
-        self._work.close()
-
-    def _step(self) -> None:
-        end = time.perf_counter() + STEP_SECONDS
-        try:
-            while time.perf_counter() < end:
-                next(self._work)
-        except StopIteration as finished:
-            self._timer.stop()
-            self._onDone(finished.value)
-        except FlareError as error:
-            self._timer.stop()
-            self._onError(error)
-        except BaseException:
-            self._timer.stop()
-            raise
-
-
-def atOnce(work: Generator[None, None, Any]) -> Any:
-    """Do all steps now, for scripts; what the generator returns."""
-    try:
-        while True:
-            next(work)
-    except StopIteration as finished:
-        return finished.value
 
 
 def inTemporaryFolder(use: Callable[[Path], Any]) -> Any:

@@ -18,9 +18,10 @@ from FlareTrainLib import task_folder
 from FlareTrainLib.case_choices import Choice, write_choice
 from FlareTrainLib.refinement_task import REFINEMENT, WorklistRow, worklist
 
-from .jobs import Job, Steps
+from .jobs import Job
 from .section import Section
-from .tables import fillSteps, number, prepareLongTable
+from .steps import Steps
+from .tables import FilledTable, number, prepareLongTable
 
 
 class RefinementSection(Section):
@@ -29,6 +30,7 @@ class RefinementSection(Section):
     def __init__(self, panel: Any) -> None:
         super().__init__(panel)
         self.rows: list[WorklistRow] = []
+        self._cases: dict[str, WorklistRow] = {}
         ui = panel.ui
         columns = (
             (_("Case"), _("What should be looked at first is first")),
@@ -38,6 +40,7 @@ class RefinementSection(Section):
             (_("By"), _("Who decided: you, or the rules of the recipe")),
         )
         prepareLongTable(ui.worklistTable, columns)
+        self._table = FilledTable(ui.worklistTable)
         ui.addSourceButton.connect("clicked(bool)", self.onAddSource)
         ui.refineButton.connect("clicked(bool)", self.onRefine)
         choices: tuple[tuple[Any, Choice | None], ...] = (
@@ -69,12 +72,15 @@ class RefinementSection(Section):
             )
             for row in self.rows
         ]
-        table, tips = self.panel.ui.worklistTable, [row.reason for row in self.rows]
-        steps = Steps(fillSteps(table, texts, tips), self._onShown, self._onNotAdded)
-        self.work.put("table", steps)
+        self._cases = {row.case: row for row in self.rows}
+        steps = self._table.fillSteps(texts, [row.reason for row in self.rows])
+        self.work.put("table", Steps(steps, self._onShown, self._onNotAdded))
 
     def _onShown(self, _nothing: object) -> None:
         self.panel.updateGUI()
+
+    def _selected(self) -> WorklistRow | None:
+        return self._cases.get(self._table.selected())
 
     def fillSources(self) -> None:
         """List models to label with, and the sources that are in the dataset."""
@@ -111,10 +117,10 @@ class RefinementSection(Section):
         refining = panel.isAlive(REFINEMENT)
         ui.refineButton.text = _("Stop") if refining else _("Refine")
         ui.refineButton.enabled = refining or (some and bool(checkedKeys(ui.sourceList)))
-        row = ui.worklistTable.currentRow()
-        choosable = 0 <= row < len(self.rows) and self.rows[row].kind != "full"
+        row = self._selected()
+        choosable = row is not None and row.kind != "full" and bool(row.sources)
         for button in (ui.acceptButton, ui.rejectButton, ui.ruleButton):
-            button.enabled = choosable and bool(self.rows[row].sources)
+            button.enabled = choosable
 
     # --- what the user does ------------------------------------------------------------------
 
@@ -162,7 +168,9 @@ class RefinementSection(Section):
 
     def onChoice(self, choice: Choice | None, _checked: bool = False) -> None:
         """Take a person's decision about the selected case."""
-        row = self.rows[self.panel.ui.worklistTable.currentRow()]
+        row = self._selected()
+        if row is None:
+            return
         with slicer.util.tryWithErrorDisplay(_("The choice was not kept.")):
             write_choice(self.panel.data(), row.case, choice)
             text = {
@@ -178,16 +186,16 @@ class RefinementSection(Section):
 
     def onSelected(self) -> None:
         """Say why the selected case is used as it is."""
-        row = self.panel.ui.worklistTable.currentRow()
-        if 0 <= row < len(self.rows) and self.rows[row].reason:
-            case = self.rows[row]
-            self.panel.ui.refinementNoteLabel.text = f"{case.case}: {case.reason}"
+        row = self._selected()
+        if row is not None and row.reason:
+            self.panel.ui.refinementNoteLabel.text = f"{row.case}: {row.reason}"
         self.updateButtons()
 
     def onDoubleClicked(self, row: int, _column: int) -> None:
         """Load a case, and where its sources differ."""
-        label = self.panel.ui.refinementNoteLabel
-        self.panel.loadCase(self.rows[row].case, label, disagreement=True)
+        label, name = self.panel.ui.refinementNoteLabel, self._table.name(row)
+        if name:
+            self.panel.loadCase(name, label, disagreement=True)
 
     def onTaskEnded(self) -> None:
         """Look at what a process has done."""

@@ -19,9 +19,10 @@ from FlareTrainLib import run_folder
 from FlareTrainLib.model_install import installed_at, model_name
 from FlareTrainLib.run_verdict import Verdict, verdict_of
 
-from .jobs import Job, Steps
+from .jobs import Job
 from .section import Section
-from .tables import describeColumns, fillSteps, number, prepareLongTable
+from .steps import Steps
+from .tables import FilledTable, describeColumns, number, prepareLongTable
 from .verdict_text import doubtText, resultText, verdictText
 
 
@@ -48,6 +49,7 @@ class ResultSection(Section):
         describeColumns(ui.scoreTable, columns)
         worst = ((_("Case"), _("The worst first")), (_("Mean DSC"), dsc))
         prepareLongTable(ui.worstTable, worst)
+        self._scores, self._worst = FilledTable(ui.scoreTable), FilledTable(ui.worstTable)
         ui.worstTable.connect("cellClicked(int,int)", self.onWorstClicked)
         ui.installButton.connect("clicked(bool)", self.onInstall)
         ui.exportButton.connect("clicked(bool)", self.onExport)
@@ -85,9 +87,9 @@ class ResultSection(Section):
             (names[row["key"]], str(row["cases"]), *(number(row[key]) for key in keys))
             for row in rows
         ]
-        yield from fillSteps(self.panel.ui.scoreTable, texts)
+        yield from self._scores.fillSteps(texts)
         worst = [(name, number(value)) for name, value in self.worst]
-        yield from fillSteps(self.panel.ui.worstTable, worst)
+        yield from self._worst.fillSteps(worst)
 
     def _onShown(self, _nothing: object) -> None:
         self.updateButtons()
@@ -103,9 +105,10 @@ class ResultSection(Section):
 
     def onWorstClicked(self, row: int, _column: int) -> None:
         """Load a validation case with its labels and what the model made of it."""
-        if 0 <= row < len(self.worst):
+        name = self._worst.name(row)
+        if name:
             label, run = self.panel.ui.resultNoteLabel, self.panel.run()
-            self.panel.loadCase(self.worst[row][0], label, run=run)
+            self.panel.loadCase(name, label, run=run)
 
     def onInstall(self, _checked: bool = False) -> None:
         """Let a process install the model, after asking when it is worse or replaces one."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .jobs import Job, Steps
+from .jobs import Job
+from .steps import Steps
 
 
 class WorkUnderWay:

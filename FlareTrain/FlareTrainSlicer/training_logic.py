@@ -20,7 +20,8 @@ from .case_loader import viewKey
 from .case_nodes import nodeSteps
 from .case_staging import stagingSteps
 from .dataset_section import ADDED, CHECK
-from .jobs import atOnce, inTemporaryFolder
+from .jobs import inTemporaryFolder
+from .steps import atOnce
 
 
 class TrainingLogic:
