@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,9 @@ class CaseLoader:
 
     def _forgetFolder(self) -> None:
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            # Freeing hundreds of megabytes takes a file system longer than a window should wait.
+            threading.Thread(target=shutil.rmtree, args=(self._folder, True)).start()
+            self._folder = None
 
 
 def viewKey(wanted: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,11 +57,16 @@ class RefinementSection(Section):
 
     def refresh(self) -> None:
         """List what should be looked at first."""
+        self.work.put("table", Steps(self._listSteps(), self._onShown, self._onNotListed))
+
+    def _listSteps(self) -> Generator[None, None, None]:
         data = self.panel.data()
+        yield
         try:
-            self.rows = worklist(data / REFINEMENT) if data else []
+            rows = worklist(data / REFINEMENT) if data else []
         except FlareError as error:
-            self.rows, self.panel.ui.refinementNoteLabel.text = [], str(error)
+            rows, self.panel.ui.refinementNoteLabel.text = [], str(error)
+        yield
         by = {"accepted": _("you"), "rejected": _("you"), "": _("rule")}
         texts = [
             (
@@ -70,11 +76,13 @@ class RefinementSection(Section):
                 row.use,
                 by[row.choice],
             )
-            for row in self.rows
+            for row in rows
         ]
-        self._cases = {row.case: row for row in self.rows}
-        steps = self._table.fillSteps(texts, [row.reason for row in self.rows])
-        self.work.put("table", Steps(steps, self._onShown, self._onNotAdded))
+        self.rows, self._cases = rows, {row.case: row for row in rows}
+        yield from self._table.fillSteps(texts, [row.reason for row in rows])
+
+    def _onNotListed(self, error: FlareError) -> None:
+        self.panel.ui.refinementNoteLabel.text = str(error)
 
     def _onShown(self, _nothing: object) -> None:
         self.panel.updateGUI()

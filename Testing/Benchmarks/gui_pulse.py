@@ -51,6 +51,7 @@ class Pulse:
         self.state: Callable[[], str] = lambda: ""
 
     def _beat(self) -> None:
+        """Write down the gap since the last beat."""
         now = _times()
         wall, queued, cpu = (one - other for one, other in zip(now, self._last, strict=True))
         self.gaps.append(Gap(wall, max(0.0, wall - queued), cpu, self.state()))
@@ -63,11 +64,12 @@ class Pulse:
         self._timer.start()
 
     def stop(self) -> None:
-        """End measuring."""
+        """End measuring; what comes after the last beat is a gap too."""
         self._timer.stop()
+        self._beat()
 
     def longest_ms(self) -> dict[str, float]:
-        """Give the longest gap by each of the three clocks; 0 when it was over before a beat."""
+        """Give the longest gap by each of the three clocks."""
         return {
             f"longest_block{name}_ms": round(
                 1000 * max((getattr(gap, clock) for gap in self.gaps), default=0.0), 1
