@@ -49,7 +49,7 @@ def batch_terms(
         image = batch.image.contiguous(memory_format=torch.channels_last_3d)
         with autocast:
             features = model.features(image)
-        labels = space_to_depth(batch.labels, model.settings.stem_stride)
+        labels = space_to_depth(batch.labels.int(), model.settings.stem_stride)
         return loss.of_features(features, model.head, labels, annotation)
     with autocast:
         outputs = model(batch.image)

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..label_values import IGNORE
 
 CHUNK = 2048
-"""Feature voxels at a time: their logits take about a megabyte, a core's second-level cache."""
+"""Feature voxels of a core at a time: their logits take about a megabyte, its own cache."""
 
 TINY = 1e-12
 """Smallest probability of a label."""
@@ -68,6 +68,7 @@ def fused_sums(
     features: Tensor,
     head: torch.nn.Conv3d,
     labels: Tensor,
+    meanings: Tensor,
     channel_weights: Tensor,
     merging: Sequence[Merging],
 ) -> LossSums:
@@ -80,24 +81,66 @@ def fused_sums(
     head
         1x1x1 convolution to channels * sub-voxels, channel first.
     labels
-        (batch, sub-voxels, k * j * i) channel numbers or `IGNORE`.
+        (batch, sub-voxels, k * j * i) int label values, 0 to 255.
+    meanings
+        (batch, 256) int64: the channel that a value means in a sample, or `IGNORE`.
     channel_weights
         (channels,) weight of a voxel in the cross-entropy by its label.
     merging
         One per sample.
     """
-    sums: list[tuple[Tensor, ...]] = []
+    # In the channels-last layout a view.
+    rows = features.permute(0, 2, 3, 4, 1).flatten(1, 3)
     weight = head.weight.flatten(1)
     bias = head.bias if head.bias is not None else weight.new_zeros(len(weight))
-    for sample, label, merge in zip(features, labels, merging, strict=True):
-        # In either memory layout this is a view: the matrix product takes both.
-        flat = sample.permute(1, 2, 3, 0).flatten(0, 2).t()
-        sums.append(_FusedSums.apply(flat, weight, bias, label, channel_weights, merge))  # type: ignore[no-untyped-call]
-    return LossSums(*(torch.stack(part).sum(0) for part in zip(*sums, strict=True)))
+    tables = [_ValueTable.of(meaning, channel_weights) for meaning in meanings]
+    return LossSums(*_FusedSums.apply(rows, weight, bias, labels, tables, merging))  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True)
+class _ValueTable:
+    """What the 256 label values mean in a sample; nothing is counted for unknown ones.
+
+    Attributes
+    ----------
+    channel
+        int64; 0 for an unknown value.
+    known
+        1 or 0.
+    weight
+        Weight in the cross-entropy.
+    """
+
+    channel: Tensor
+    known: Tensor
+    weight: Tensor
+
+    @classmethod
+    def of(cls, meaning: Tensor, channel_weights: Tensor) -> _ValueTable:
+        """Give the table of one row of `meanings`."""
+        known = meaning != IGNORE
+        channel = torch.where(known, meaning, 0)
+        return cls(channel, known.float(), channel_weights[channel] * known)
+
+
+class _Buffers:
+    """Arrays of one chunk that serve for all of them: memory fresh from the system is slow."""
+
+    def __init__(self, rows: int, channels: int, dtype: torch.dtype) -> None:
+        self._rows, self._channels = rows, channels
+        size = rows * _step()
+        self._logits = torch.empty(size, dtype=dtype)
+        self._floats = torch.empty(2, size)
+
+    def of(self, voxels: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (channels * sub-voxels, voxels), and twice float (channels, rest)."""
+        size = self._rows * voxels
+        p, d = self._floats[:, :size].view(2, self._channels, -1)
+        return self._logits[:size].view(self._rows, voxels), p, d
 
 
 class _FusedSums(torch.autograd.Function):
-    """`fused_sums` of one sample; see there for the shapes."""
+    """`fused_sums` of features (batch, voxels, features)."""
 
     @staticmethod
     def forward(
@@ -106,66 +149,90 @@ class _FusedSums(torch.autograd.Function):
         weight: Tensor,
         bias: Tensor,
         labels: Tensor,
-        channel_weights: Tensor,
-        merge: Merging,
+        tables: Sequence[_ValueTable],
+        merging: Sequence[Merging],
     ) -> tuple[Tensor, ...]:
-        channels = len(channel_weights)
+        channels = len(weight) // labels.shape[1]
         half, offset = weight.to(features.dtype), bias.to(features.dtype)[:, None]
         cost, total = torch.zeros(()), torch.zeros(())
         overlap, predicted, labelled = (torch.zeros(channels) for _ in range(3))
-        chunks = []
-        for part, known, y in _chunks(features, labels):
-            logits = torch.addmm(offset, half, features[:, part]).view(channels, -1)
-            p = torch.softmax(logits, 0, dtype=torch.float32)
-            joined = _joined(p, y, merge)
-            picked = _picked(p, y, joined).clamp_(min=TINY)
-            share = channel_weights[y] * known
-            cost -= (picked.log() * share).sum()
-            total += share.sum()
-            overlap.index_add_(0, y, picked * known)
-            predicted += p @ known
-            if joined.tumor is not None:
-                # Else moving probability from an organ to the tumor in it would raise the Dice.
-                predicted.index_add_(0, y, joined.tumor * known)
-            labelled.index_add_(0, y, known)
-            chunks.append((part, p.to(features.dtype), known, y, share, picked))
-        predicted[list(merge.silent)] = 0
+        kept, buffers = [], _Buffers(len(weight), channels, features.dtype)
+        for n, (table, merge) in enumerate(zip(tables, merging, strict=True)):
+            counts, sizes = torch.zeros(256), torch.zeros(channels)
+            for part in _parts(features):
+                x, values = features[n, part], labels[n, :, part].flatten()
+                logits, p, _ = buffers.of(len(x))
+                torch.addmm(offset, half, x.t(), out=logits)
+                torch.softmax(p.copy_(logits.view_as(p)), 0, out=p)
+                # Where nothing is known there is no probability: no sum, no gradient.
+                p *= table.known.index_select(0, values)
+                counts += torch.bincount(values, minlength=256)
+                y = table.channel.index_select(0, values)
+                joined = _joined(p, y, merge)
+                picked = _picked(p, y, joined)
+                overlap.index_add_(0, y, picked)
+                picked.clamp_(min=TINY)
+                cost -= picked.log().dot(table.weight.index_select(0, values))
+                sizes += p.sum(1)
+                if joined.tumor is not None:
+                    # Else moving probability from an organ to the tumor in it would raise the Dice.
+                    sizes.index_add_(0, y, joined.tumor)
+                kept.append((n, part, p.to(features.dtype, copy=True), values, picked))
+            sizes[list(merge.silent)] = 0
+            predicted += sizes
+            labelled.index_add_(0, table.channel, counts * table.known)
+            total += counts.dot(table.weight)
         context.save_for_backward(features, half)
-        context.chunks, context.merge = chunks, merge
+        context.kept, context.tables, context.merging = kept, tables, merging
         context.mark_non_differentiable(total, labelled)
         return cost, total, overlap, predicted, labelled
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         features, half = context.saved_tensors
-        merge = context.merge
         by_cost, _, by_overlap, by_predicted, _ = gradients
-        by_predicted = by_predicted.clone()
-        by_predicted[list(merge.silent)] = 0
+        channels = len(by_overlap)
         to_features = torch.empty_like(features)
         to_weight, to_bias = torch.zeros(half.shape), torch.zeros(len(half))
-        while context.chunks:
-            part, p, known, y, share, picked = context.chunks.pop()
-            p = p.float()
+        buffers = _Buffers(len(half), channels, half.dtype)
+        while context.kept:
+            n, part, stored, values, picked = context.kept.pop()
+            table, merge = context.tables[n], context.merging[n]
+            by_size = by_predicted.clone()
+            by_size[list(merge.silent)] = 0
+            x = features[n, part]
+            to_logits, p, d = buffers.of(len(x))
+            p.copy_(stored)
+            y = table.channel.index_select(0, values)
             joined = _joined(p, y, merge)
             # Gradient with respect to the label's own probability, and to the predicted sizes.
-            own = by_overlap[y] * known - by_cost * share / picked
-            mean = (by_predicted @ p) * known + own * picked
+            own = (by_overlap[table.channel] * table.known).index_select(0, values)
+            own -= (by_cost * table.weight).index_select(0, values) / picked
+            mean = (by_size @ p).add_(own * picked)
             if joined.tumor is not None:
-                of_tumor = by_predicted[y] * known
+                of_tumor = by_size.index_select(0, y)
                 mean += of_tumor * joined.tumor
-            d = p * (by_predicted[:, None] * known - mean)
+            torch.sub(by_size[:, None], mean, out=d).mul_(p)
             d.scatter_add_(0, y[None], (own * p.gather(0, y[None])[0])[None])
             if joined.tumor is not None:
                 d[merge.tumor] += (own + of_tumor) * joined.tumor
             for channel in merge.background:
                 d[channel] += own * p[channel] * (y == 0)
-            d = d.view(len(half), -1)
-            to_bias += d.sum(1)
-            d = d.to(half.dtype)
-            to_features[:, part] = half.t() @ d
-            to_weight += (d @ features[:, part].t()).float()
+            to_logits.copy_(d.view_as(to_logits))
+            to_bias += d.view_as(to_logits).sum(1)
+            torch.mm(to_logits.t(), half, out=to_features[n, part])
+            to_weight += to_logits @ x
         return to_features, to_weight, to_bias, None, None, None
+
+
+def _step() -> int:
+    return CHUNK * torch.get_num_threads()
+
+
+def _parts(features: Tensor) -> list[slice]:
+    """Slices of a chunk's feature voxels."""
+    step = _step()
+    return [slice(start, start + step) for start in range(0, features.shape[1], step)]
 
 
 @dataclass(frozen=True)
@@ -190,12 +257,3 @@ def _picked(p: Tensor, y: Tensor, joined: _Joined) -> Tensor:
         if extra is not None:
             picked = picked + extra
     return picked
-
-
-def _chunks(features: Tensor, labels: Tensor) -> Any:
-    """Slices of feature voxels with (voxels,) float mask of known ones, and labels."""
-    for start in range(0, features.shape[1], CHUNK):
-        part = slice(start, start + CHUNK)
-        y = labels[:, part].flatten().long()
-        known = y != IGNORE
-        yield part, known.float(), torch.where(known, y, 0)

@@ -132,10 +132,9 @@ class Marginal(MergeMaxCeDice):
         head
             1x1x1 convolution to channels * sub-voxels.
         labels
-            (batch, sub-voxels, k * j * i).
+            (batch, sub-voxels, k * j * i), int32 or int64.
         """
         annotation = self._seen(annotation)
-        labels = _join_background(labels, annotation)
         channels = annotation.known.shape[1] + 1
         weights = self._channel_weights(channels, annotation)
         if weights is None:
@@ -146,7 +145,20 @@ class Marginal(MergeMaxCeDice):
                 annotation.unknown_organs(), annotation.tumor_unknown.tolist(), strict=True
             )
         ]
-        return self.ratios(fused_sums(features, head, labels, weights, merging), annotation)
+        sums = fused_sums(features, head, labels, _meanings(annotation), weights, merging)
+        return self.ratios(sums, annotation)
+
+
+def _meanings(annotation: Annotation) -> Tensor:
+    """Table (batch, 256) of the channel that each label value means, by `_join_background`.
+
+    As a table, because that function takes a dozen passes over a whole volume of labels.
+    """
+    batch, targets = annotation.known.shape
+    values = torch.arange(targets + 1)
+    table = torch.full((batch, 256), IGNORE)
+    table[:, : targets + 1] = _join_background(values.expand(batch, -1), annotation)
+    return table
 
 
 def _merging(organs: list[int], tumor: int | None) -> Merging:

@@ -23,6 +23,7 @@ from slow_losses import (
 from FlareSegmentLib.errors import InputError
 from FlareSegmentLib.network import depth_to_space, space_to_depth
 from FlareTrainLib.losses import Annotation, build_loss, loss_at
+from FlareTrainLib.losses import fused as fused_module
 from FlareTrainLib.losses.deep_supervision import coarser, deeply_supervised, level_weights
 from FlareTrainLib.losses.softmax import Marginal
 
@@ -120,9 +121,13 @@ def test_a_loss_without_class_weights_stays_what_it_is() -> None:
         assert loss_at(loss, 0.7) is loss
 
 
+@pytest.mark.parametrize("chunk", [7, 10000])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
 @pytest.mark.parametrize("known", CASES.values(), ids=CASES)
-def test_fused_loss_equals_the_plain_one(known: list[list[bool]], layout: Any) -> None:
+def test_fused_loss_equals_the_plain_one(
+    known: list[list[bool]], layout: Any, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused_module, "CHUNK", chunk)
     torch.manual_seed(3)
     stride = (2, 1, 2)
     _, labels, annotation = batch("marginal", known)
