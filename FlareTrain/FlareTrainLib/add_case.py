@@ -178,8 +178,9 @@ def add_staged_case(folder: Path, wanted: dict[str, Any]) -> str:
     layers = [StagedLayer(**layer) for layer in wanted["layers"]]
     volume = Volume(scan, np.array(wanted["affine"]))
     add_case(Path(wanted["data"]), case, volume, merged(folder, scan.shape, volume.affine, layers))
-    for name in {SCAN, *(layer.file for layer in layers if layer.file)}:
-        (folder / name).unlink(missing_ok=True)
+    for name in {SCAN, *(name for layer in layers for name in (layer.file, layer.polygons))}:
+        if name:
+            (folder / name).unlink(missing_ok=True)
     return f"Added {case.name}."
 
 

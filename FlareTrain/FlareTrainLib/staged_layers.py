@@ -9,18 +9,24 @@ from pathlib import Path
 
 import numpy as np
 
+from FlareSegmentLib.errors import InputError
+from FlareSegmentLib.labels import target_by_id
+
+from .surface_fill import filled
+
 _SLAB_VOXELS = 2**21
 """Of the scan, looked up at once: their coordinates take 48 MB."""
 
 
 @dataclass(frozen=True)
 class StagedLayer:
-    """A structure as it was drawn: the voxels of an image that have one value.
+    """A structure as it was drawn: the voxels of an image that have one value, or a surface.
 
     Attributes
     ----------
     file
-        The image (k, j, i), any integers, ``.npy``; "" for a structure without a voxel.
+        The image (k, j, i), any integers, ``.npy``; "" for a structure without a voxel. Of a
+        surface its corners (n, 3), RAS mm.
     extent
         First and last but one voxel of the image along k, j, i.
     value
@@ -30,6 +36,8 @@ class StagedLayer:
     affine
         Voxel i, j, k, counted as in `extent`, to RAS mm, where the image is on another grid than
         the scan's; empty where `extent` counts the scan's voxels.
+    polygons
+        Of a surface: ``.npy``, see `surface_fill`; "" for an image.
     """
 
     file: str
@@ -37,6 +45,7 @@ class StagedLayer:
     value: int
     target: int
     affine: tuple[tuple[float, ...], ...] = ()
+    polygons: str = ""
 
 
 def merged(
@@ -48,16 +57,36 @@ def merged(
     ----------
     shape, affine
         Of the scan: voxels along k, j, i, and voxel i, j, k to RAS mm.
+
+    Raises
+    ------
+    InputError
+        When a surface has holes.
     """
     labels = np.zeros(shape, np.uint8)
     for layer in sorted(layers, key=lambda layer: layer.target):
         if layer.file:
             image = np.load(folder / layer.file, mmap_mode="r")
-            if layer.affine:
+            if layer.polygons:
+                labels[_filled(folder, layer, image, affine, shape)] = layer.target
+            elif layer.affine:
                 _draw_resampled(labels, affine, layer, image)
             else:
                 _draw(labels, layer, image)
     return labels
+
+
+def _filled(
+    folder: Path,
+    layer: StagedLayer,
+    corners: np.ndarray,
+    affine: np.ndarray,
+    shape: tuple[int, ...],
+) -> np.ndarray:
+    try:
+        return filled(corners, np.load(folder / layer.polygons), affine, shape)
+    except InputError as error:
+        raise InputError(f"{target_by_id(layer.target).name}: {error}") from error
 
 
 def _draw(labels: np.ndarray, layer: StagedLayer, image: np.ndarray) -> None:

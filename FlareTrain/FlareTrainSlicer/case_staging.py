@@ -128,13 +128,8 @@ def _layerSteps(
     name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     image = segment.GetRepresentation(name)
     if image is None:
-        # Only a surface, as from an STL file: Slicer fills it with voxels, a segment in one go.
-        files[segmentId] = f"segment_{len(files)}.npy"
-        mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segmentId, volume)
-        yield
-        yield from _write(folder / files[segmentId], mask)
-        extent = tuple((0, n) for n in mask.shape)
-        return StagedLayer(files[segmentId], extent, 1, target)
+        layer = yield from _surfaceSteps(folder, files, volume, segmentation, segmentId, target)
+        return layer
     if image.GetNumberOfPoints() == 0:
         return StagedLayer("", ((0, 0),) * 3, 1, target)
     i0, i1, j0, j1, k0, k1 = image.GetExtent()
@@ -153,13 +148,49 @@ def _layerSteps(
     return StagedLayer(files[known], extent, segment.GetLabelValue(), target, rows)
 
 
+def _surfaceSteps(
+    folder: Path,
+    files: dict[str, str],
+    volume: Any,
+    segmentation: Any,
+    segmentId: str,
+    target: int,
+) -> Generator[None, None, StagedLayer]:
+    """Write a segment that has no voxels: a surface, as from an STL file.
+
+    The process that makes the case fills it: Slicer would, in one go, while the window waits.
+    """
+    name, nothing = f"segment_{len(files)}", ((0, 0),) * 3
+    surface = _surfaceOf(segmentation.GetSegmentation().GetSegment(segmentId))
+    if surface is None or surface.GetNumberOfStrips() > 0:
+        # Something that Slicer only knows how to fill, such as contours without a surface.
+        files[segmentId] = f"{name}.npy"
+        mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segmentId, volume)
+        yield
+        yield from _write(folder / files[segmentId], mask)
+        return StagedLayer(files[segmentId], tuple((0, n) for n in mask.shape), 1, target)
+    if surface.GetNumberOfPolys() == 0:
+        return StagedLayer("", nothing, 1, target)
+    files[segmentId], polygons = f"{name}.npy", f"{name}_polygons.npy"
+    numbers = vtk.vtkIdTypeArray()
+    surface.GetPolys().ExportLegacyFormat(numbers)
+    yield
+    points = vtk.util.numpy_support.vtk_to_numpy(surface.GetPoints().GetData())
+    yield from _write(folder / files[segmentId], points)
+    yield from _write(folder / polygons, vtk.util.numpy_support.vtk_to_numpy(numbers))
+    return StagedLayer(files[segmentId], nothing, 1, target, polygons=polygons)
+
+
+def _surfaceOf(segment: Any) -> Any:
+    name = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+    return segment.GetRepresentation(name)
+
+
 def _changeTimes(volume: Any, segmentation: Any) -> tuple:
     """Give what grows when scan or segments are changed."""
     container = segmentation.GetSegmentation()
     name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-    images = [
-        container.GetNthSegment(number).GetRepresentation(name)
-        for number in range(container.GetNumberOfSegments())
-    ]
-    times = [image.GetMTime() for image in images if image is not None]
+    segments = [container.GetNthSegment(n) for n in range(container.GetNumberOfSegments())]
+    drawn = [segment.GetRepresentation(name) or _surfaceOf(segment) for segment in segments]
+    times = [image.GetMTime() for image in drawn if image is not None]
     return volume.GetImageData().GetMTime(), tuple(times)

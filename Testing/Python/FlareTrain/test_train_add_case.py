@@ -132,6 +132,49 @@ def test_a_segment_on_another_grid_lies_where_slicer_itself_would_put_it(
     assert np.array_equal(written == 1, expected == 1)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_surface_is_filled_as_slicer_would_but_not_in_its_window(
+    panel: Any, slicer_host: Any, raw_dataset: Path, add_patient: Any, turned: bool
+) -> None:
+    """As from an STL file: a segment without a voxel."""
+    import vtk
+
+    volume, _drawn, _labels = add_patient(keys=())
+    if turned:
+        matrix = vtk.vtkMatrix4x4()
+        volume.GetIJKToRASMatrix(matrix)
+        turn = vtk.vtkTransform()
+        turn.RotateWXYZ(25, 1, 2, 3)
+        turn.Concatenate(matrix)
+        volume.SetIJKToRASMatrix(turn.GetMatrix())
+    middle = np.array(slicer.util.arrayFromVolume(volume).shape)[::-1] / 2
+    matrix = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    sphere = vtk.vtkSphereSource()
+    sphere.SetCenter(*matrix.MultiplyPoint((*middle, 1))[:3])
+    sphere.SetRadius(50)
+    sphere.SetThetaResolution(60)
+    sphere.SetPhiResolution(60)
+    sphere.Update()
+    nodes = slicer.mrmlScene, "vtkMRMLSegmentationNode"
+    segmentation, other = (nodes[0].AddNewNodeByClass(nodes[1], name) for name in "ab")
+    for node in (segmentation, other):
+        node.SetSourceRepresentationToClosedSurface()
+        node.AddSegmentFromClosedSurfaceRepresentation(sphere.GetOutput(), "Liver", [1, 0, 0], "l")
+    expected = slicer.util.arrayFromSegmentBinaryLabelmap(other, "l", volume) > 0
+    wish(panel, slicer_host, raw_dataset, (volume, segmentation))
+    panel.ui.addCaseButton.click()
+    settle(panel, slicer_host)
+    wait_for(panel, slicer_host, raw_dataset / "added" / "new_one")
+    written, _affine = read_label_map(raw_dataset / "labelsTr" / "new_one.nii.gz")
+    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    assert segmentation.GetSegmentation().GetSegment("l").GetRepresentation(name) is None
+    overlap = 2 * (expected & (written == 1)).sum() / (expected.sum() + (written == 1).sum())
+    assert expected.sum() > 500
+    assert overlap > 0.97
+    assert not list((raw_dataset / "added" / "new_one").glob("*.npy"))
+
+
 def test_a_scan_that_is_changed_while_it_is_read_is_no_case(
     panel: Any, slicer_host: Any, raw_dataset: Path, add_patient: Any
 ) -> None:
