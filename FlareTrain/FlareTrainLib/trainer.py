@@ -23,6 +23,7 @@ from .optimizers import build_optimizer, rate_factor
 from .processes import Processes
 from .sampling import Batch, CropSampler
 from .text_embeddings import SHIPPED, load_text_embeddings
+from .thin_convolutions import avoid_faulty_depth
 from .torch_version import check_torch
 from .training_settings import TEXT_NETWORK, TrainingSettings
 
@@ -117,7 +118,7 @@ class Trainer:
         mine = range(processes.rank, fit.batch, processes.count)
         batch = self.sampler.batch((fit.seed, self.attempt), step, mine)
         low, high, mean, scale = fit.intensity
-        image = (batch.image.clamp(low, high) - mean) / scale
+        image = batch.image.clamp(low, high).sub_(mean).div_(scale)
         return Batch(
             image[:, None].to(self.device),
             batch.labels.to(self.device),
@@ -156,12 +157,16 @@ class Trainer:
 
     def _update_average(self) -> None:
         decay = min(self.settings.fit.average, (1 + self.step) / (10 + self.step))
+        moving: list[tuple[Tensor, Tensor]] = []
         with torch.no_grad():
             for key, value in self.network.state_dict().items():
                 if value.is_floating_point():
-                    self.averaged[key].lerp_(value, 1 - decay)
+                    moving.append((self.averaged[key], value))
                 else:
                     self.averaged[key].copy_(value)
+            # All at once: on a GPU a hundred small kernels would take longer than they compute.
+            averages, values = map(list, zip(*moving, strict=True))
+            torch._foreach_lerp_(averages, values, 1 - decay)
 
     # Checkpoints
 
@@ -275,6 +280,7 @@ def _network(settings: TrainingSettings, device: torch.device) -> nn.Module:
         words = load_text_embeddings(settings.text_embeddings or SHIPPED, settings.targets)
         network.head.set_embeddings(torch.from_numpy(words))  # type: ignore[union-attr, operator]
     network.to(device)
+    avoid_faulty_depth(network)
     if device.type == "cpu" and isinstance(network, SubvoxelUNet):
         # The layout of PyTorch's fast bfloat16 convolutions.
         network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
