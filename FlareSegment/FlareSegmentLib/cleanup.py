@@ -121,6 +121,18 @@ def stray_voxels(
     return stray
 
 
+def coarse_labels(
+    labels: np.ndarray, voxel_ml: float, keys: tuple[str, ...], settings: CleanupSettings | None
+) -> np.ndarray:
+    """Labels of a localiser as `settings` want them: P4 keeps one component at both stages.
+
+    For the other systems they stay as they are; shapes as in `stray_voxels`.
+    """
+    if settings is None or not settings.largest_only:
+        return labels
+    return np.where(stray_voxels(labels, voxel_ml, keys, settings), np.uint8(0), labels)
+
+
 def _kept(sizes: np.ndarray, key: str, settings: CleanupSettings) -> np.ndarray:
     least = settings.least_ml.get(key, 0.0)
     if key == TUMOR:

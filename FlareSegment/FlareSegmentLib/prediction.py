@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,17 +13,26 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .bundle import NetworkEntry
+from .errors import DeviceError
 from .progress import Monitor
 from .resampling import grid_size
 from .windows import FEWEST_VOXELS, Size, WindowPlan, plan_windows, round_up, row_probes
 
+logger = logging.getLogger(__name__)
+
+NO_NUMBERS = (
+    "The network gave a value that is not a number, in float32 too: the model or the memory of "
+    "this computer is damaged. Install the model again, or choose another device."
+)
+
 
 @dataclass
 class WindowCount:
-    """Windows computed and skipped so far."""
+    """Windows computed and skipped so far, and those computed again in float32."""
 
     computed: int = 0
     skipped: int = 0
+    repeated: int = 0
 
 
 class Predictor:
@@ -35,6 +46,11 @@ class Predictor:
         What the bundle says of it.
     sigmoid
         Whether the network has one channel per target and none for background.
+
+    Attributes
+    ----------
+    repeated
+        Windows computed again in float32.
     """
 
     def __init__(
@@ -52,6 +68,8 @@ class Predictor:
                 if parameter.dim() == 5:
                     parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
         self.network = network.eval()
+        self.repeated = 0
+        self._exact: nn.Module | None = None
         self.entry = entry
         self.sigmoid = sigmoid
         self.device = device
@@ -76,12 +94,31 @@ class Predictor:
         self.forward(torch.zeros(2 * k, 2 * j, 2 * i))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Float32 logits (channels, k, j, i) of one normalised window (k, j, i)."""
-        x = image[None, None].to(self.device, self.precision)
-        logits: Tensor = self.network(x)[0].float()
+        """Float32 logits (channels, k, j, i) of one normalised window (k, j, i).
+
+        Raises
+        ------
+        DeviceError
+            If they are no numbers, in float32 either.
+        """
+        logits = self._logits(self.network, self.precision, image)
+        if not _finite(logits) and self.precision != torch.float32:
+            # Lower precisions overflow, and some processors' kernels for them are faulty.
+            logger.warning("a window gave no numbers in %s, computed again", self.precision)
+            if self._exact is None:
+                self._exact = copy.deepcopy(self.network).float()
+            logits = self._logits(self._exact, torch.float32, image)
+            self.repeated += 1
+        if not _finite(logits):
+            raise DeviceError(NO_NUMBERS)
         if self.sigmoid:
             # Probability one half is logit zero: background wins where no channel exceeds it.
             logits = torch.cat([torch.zeros_like(logits[:1]), logits])
+        return logits
+
+    def _logits(self, network: nn.Module, precision: torch.dtype, image: Tensor) -> Tensor:
+        x = image[None, None].to(self.device, precision)
+        logits: Tensor = network(x)[0].float()
         return logits
 
     def predict(
@@ -114,6 +151,22 @@ class Predictor:
         (channels, k, j, i) float32, background first; on the device when one window was enough,
         on the CPU otherwise.
         """
+        before = self.repeated
+        try:
+            return self._predict(image, patch, step, foreground, monitor, count, window_filter)
+        finally:
+            count.repeated += self.repeated - before
+
+    def _predict(
+        self,
+        image: Tensor,
+        patch: Sequence[int],
+        step: float,
+        foreground: np.ndarray | None,
+        monitor: Monitor,
+        count: WindowCount,
+        window_filter: bool,
+    ) -> Tensor:
         size = image.shape
         padded = round_up(size, self.multiple)
         image = self.entry.intensity.normalise(image)
@@ -154,6 +207,11 @@ class Predictor:
         # Where every window was skipped the localiser saw background only.
         total[0][empty] = 1.0
         return total[:, : size[0], : size[1], : size[2]]
+
+
+def _finite(logits: Tensor) -> bool:
+    """Whether all are numbers; their sum tells, in one pass over memory."""
+    return bool(torch.isfinite(logits.sum()))
 
 
 class _Rows:

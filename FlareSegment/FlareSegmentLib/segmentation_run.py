@@ -14,7 +14,7 @@ from torch import Tensor
 
 from . import __version__
 from .checking import check_ct
-from .cleanup import TUMOR
+from .cleanup import TUMOR, coarse_labels
 from .coarse_support import CoarseSupport
 from .component_removal import remove_stray_components
 from .fragments import absorb_fragments
@@ -42,6 +42,11 @@ DOUBTFUL = (
     "The two networks agree less than usual on this scan: look at the result closely, left and "
     "right too. The scan may lie otherwise than its header says (mirrored, prone, on its side), be "
     "cut short, or be very noisy."
+)
+
+REPEATED = (
+    "{} windows gave values that are no numbers in the fast precision of this device and were "
+    "computed again in float32; the result is complete."
 )
 
 
@@ -108,9 +113,10 @@ class SegmentationRun:
             self.notes.append(NO_ORGAN if self._networks_disagree() else nothing)
         elif self._agree_below(self.settings.localiser.doubtful_agreement):
             self.notes.append(DOUBTFUL)
+        if self.count.repeated:
+            self.notes.append(REPEATED.format(self.count.repeated))
         self.seconds["total"] = time.perf_counter() - start
-        report = self._report(volume, box, region)
-        return LabelMap(result, volume.affine, wanted, report)
+        return LabelMap(result, volume.affine, wanted, self._report(volume, box, region))
 
     def _nothing_of(self, wanted: tuple[str, ...], found: Box | None, region: Box | None) -> str:
         """Say that nothing was found, where the localiser gave the box `found`."""
@@ -175,10 +181,9 @@ class SegmentationRun:
             coarse, patch, self.settings.step, None, Monitor(None, self.monitor.cancel), self.count
         )
         spacing = _spacing(scan.array.shape, scan.spacing, size)
-        labels = largest_channel(logits)
-        organs = organ_components(
-            labels, self.info.targets, float(np.prod(spacing)) / 1000, settings
-        )
+        keys, voxel_ml = self.info.targets, float(np.prod(spacing)) / 1000
+        labels = coarse_labels(largest_channel(logits), voxel_ml, keys, self.settings.cleanup)
+        organs = organ_components(labels, keys, voxel_ml, settings)
         if not organs.any():
             return None, None
         box = region_of_interest(organs, spacing, scan.array.shape, settings.margin_mm)
