@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from FlareSegmentLib.bundle import (
+    BundleInference,
     IntensityStatistics,
     ModelBundle,
     ModelInfo,
@@ -204,3 +205,37 @@ def test_two_stages_segment_a_scan(tmp_path: Path, tiny_ct: np.ndarray) -> None:
     assert result.array.shape == tiny_ct.shape
     assert set(np.unique(result.array)) <= {0, 1}
     assert (result.array == 1).mean() > 0.5
+
+
+def test_the_coarse_stage_keeps_one_component_per_organ_where_the_fine_one_does(
+    tmp_path: Path, tiny_ct: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P4: a second piece of "liver" far below does not widen the region that is drawn."""
+    torch.manual_seed(5)
+    networks = [build_network(name, TINY[name]) for name in ("FusionUNet", "CoarseUNet")]
+    entries = _entry("FusionUNet", "weights.pt"), _entry("CoarseUNet", "localiser.pt")
+    keys = tuple(target.key for target in targets())
+    regions = []
+    for largest_only in (False, True):
+        inference = BundleInference(largest_only=largest_only)
+        info = ModelInfo("p4", "1", keys, "sigmoid", *entries, inference=inference)
+        folder = tmp_path / str(largest_only)
+        save_bundle(folder, info, *(network.state_dict() for network in networks))
+        segmenter = Segmenter(ModelBundle.load(folder), "cpu")
+        assert segmenter.localiser is not None
+        predict = segmenter.localiser.predict
+
+        def two_livers(*arguments: Any, predict: Any = predict) -> torch.Tensor:
+            logits: torch.Tensor = predict(*arguments).fill_(-5.0)
+            logits[0] = 0.0
+            logits[1, 8:15, 4:12, 4:12] = 5.0
+            logits[1, 2:5, 4:8, 4:8] = 5.0
+            return logits
+
+        monkeypatch.setattr(segmenter.localiser, "predict", two_livers)
+        result = segmenter.segment(Volume(tiny_ct, np.diag([-12.0, -12.0, 12.0, 1.0])))
+        regions.append(result.report["region_of_interest"])
+    assert regions[0] != regions[1]
+    (wide, *_), (narrow, *_) = regions
+    assert narrow[0] > wide[0]
+    assert narrow[1] == wide[1]
