@@ -48,17 +48,20 @@ def stagingSteps(
                 name = found[target.key]
                 layer = yield from _layerSteps(folder, files, volume, segmentation, name, target.id)
                 layers.append(layer)
-    except OSError as error:
-        # Half a scan of gigabytes must not be left on a disk that is full.
+        if _changeTimes(volume, segmentation) != before:
+            raise InputError(
+                _("Scan or segmentation were changed while they were read. Try again.")
+            )
+    except BaseException as error:
+        # Half a scan of gigabytes must not be left: on a disk that is full, when Slicer is closed.
         shutil.rmtree(folder, ignore_errors=True)
+        if not isinstance(error, OSError):
+            raise
         raise OutputError(
             _("{folder} cannot be written ({reason}). Make room, and try again.").format(
                 folder=folder, reason=error.strerror or error
             )
         ) from error
-    if _changeTimes(volume, segmentation) != before:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise InputError(_("Scan or segmentation were changed while they were read. Try again."))
     return staged_arguments(data, case, ijkToRas(volume), layers)
 
 

@@ -194,6 +194,25 @@ def test_a_scan_that_is_changed_while_it_is_read_is_no_case(
     assert not (raw_dataset / "imagesTr" / "new_one_0000.nii.gz").exists()
 
 
+def test_a_case_that_is_given_up_leaves_no_half_scan_behind(
+    panel: Any, slicer_host: Any, raw_dataset: Path, add_patient: Any
+) -> None:
+    """When Slicer is closed meanwhile: gigabytes that nobody would find."""
+    from FlareTrainLib.add_case import NewCase
+    from FlareTrainSlicer.steps import Steps
+
+    volume, segmentation, _labels = add_patient()
+    steps = panel.logic.addCaseSteps(raw_dataset, NewCase("new", (1,)), volume, segmentation)
+    ended: list[Any] = []
+    panel.addCase.work.put("staging", Steps(steps, ended.append, ended.append, seconds=0.0))
+    staged = raw_dataset / "added" / "new"
+    slicer_host.process_events(until=staged.exists)
+    assert panel.addCase.busy
+    panel.cleanup()
+    assert not staged.exists()
+    assert not ended
+
+
 @pytest.mark.parametrize(
     ("name", "text"), [("a b", "cannot be the name of a case"), ("", "cannot be the name")]
 )
