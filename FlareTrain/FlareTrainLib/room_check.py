@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sys
@@ -14,6 +15,7 @@ import SimpleITK as sitk
 from .dataset import DatasetCase
 from .grid import PackSettings
 from .recipe import NetworkStage, Recipe
+from .training_settings import completed
 
 PACKED_BYTES = 3
 """Per voxel of the network's grid on the disk: int16 image and uint8 labels, not compressed."""
@@ -25,7 +27,14 @@ FIXED_DISK = 2 * 1024**3
 """Checkpoints, bundles and label maps, generously."""
 
 FIXED_MEMORY = 2 * 1024**3
-"""The interpreter, PyTorch, and one step of the smallest network."""
+"""The interpreter, PyTorch, and the weights with what the optimizer keeps."""
+
+FIXED_GPU = 1024**3
+"""The same on a GPU."""
+
+STEP_BYTES = 700
+"""Per voxel of a batch in half precision: 480 to 1550, as the networks of the recipes were measured
+(the table of STUDY.md, from `Testing/Benchmarks/paper_sizes.py`)."""
 
 GIB = 1024**3
 
@@ -38,6 +47,8 @@ class Room:
     disk: int
     memory_there: int
     disk_there: int
+    gpu: int = 0
+    gpu_there: int = 0
 
     @property
     def warning(self) -> str:
@@ -48,6 +59,11 @@ class Room:
                 f"It needs about {self.memory / GIB:.0f} GB of memory, and this computer has "
                 f"{self.memory_there / GIB:.0f} GB."
             )
+        if self.gpu > self.gpu_there:
+            parts.append(
+                f"It needs about {self.gpu / GIB:.0f} GB of its memory on the GPU, which has "
+                f"{self.gpu_there / GIB:.0f} GB. Choose the CPU, or a recipe with smaller crops."
+            )
         if self.disk > self.disk_there:
             parts.append(
                 f"It needs up to {self.disk / GIB:.0f} GB on the disk, where "
@@ -56,23 +72,31 @@ class Room:
         return " ".join(parts)
 
 
-def check_room(recipe: Recipe, cases: Iterable[DatasetCase], run: Path) -> Room:
+def check_room(recipe: Recipe, cases: Iterable[DatasetCase], run: Path, gpu_there: int = 0) -> Room:
     """Estimate what a run needs; reads only the headers of the scans.
 
     Scans in DICOM folders are left out of the estimate.
+
+    Parameters
+    ----------
+    gpu_there
+        Bytes of the GPU that trains; 0 when the CPU does.
     """
     grids = [_extent_mm(case.scan) for case in cases if case.scan.is_file()]
     stages = [teacher.network for teacher in recipe.teachers for _ in range(teacher.folds)]
     stages += [stage for stage in (recipe.localiser, recipe.network) if stage is not None]
     packed = [_packed_bytes(stage, grids) for stage in stages]
     largest = max((voxels for voxels, _ in grids), default=0)
+    loading, step = LOADED_BYTES * largest, STEP_BYTES * max(map(_batch_voxels, stages), default=0)
     place = next(folder for folder in (run, *run.parents) if folder.exists())
     return Room(
         # Packed cases are mapped, so however many there are they need no memory of their own.
-        memory=FIXED_MEMORY + LOADED_BYTES * largest,
+        memory=FIXED_MEMORY + max(loading, 0 if gpu_there else step),
         disk=FIXED_DISK + sum(packed),
         memory_there=physical_memory(),
         disk_there=shutil.disk_usage(place).free,
+        gpu=FIXED_GPU + step if gpu_there else 0,
+        gpu_there=gpu_there,
     )
 
 
@@ -108,6 +132,11 @@ def _extent_mm(scan: Path) -> tuple[int, float]:
     for n, mm in zip(size, spacing, strict=True):
         voxels, volume = voxels * n, volume * n * mm
     return voxels, volume
+
+
+def _batch_voxels(stage: NetworkStage) -> int:
+    settings = completed(stage.training)
+    return settings.fit.batch * max(math.prod(patch) for patch in settings.sampling.patches)
 
 
 def _packed_bytes(stage: NetworkStage, grids: list[tuple[int, float]]) -> int:

@@ -37,11 +37,9 @@ def foresee(wanted: dict[str, Any]) -> str:
     recipe = with_sources(read_recipe(wanted["recipe"]), tuple(wanted.get("sources", ())))
     _check_sources(recipe, dataset)
     _check_initial(recipe, wanted.get("initial", ""))
-    warnings = [
-        check_room(recipe, dataset.cases, Path(wanted["place"])).warning,
-        _device_problem(wanted.get("device", "auto")),
-    ]
-    return " ".join(text for text in warnings if text)
+    problem, gpu = _device(wanted.get("device", "auto"))
+    room = check_room(recipe, dataset.cases, Path(wanted["place"]), gpu)
+    return " ".join(text for text in (room.warning, problem) if text)
 
 
 def _check_sources(recipe: Recipe, dataset: Dataset) -> None:
@@ -83,14 +81,17 @@ def _plain(value: Any) -> Any:
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
-def _device_problem(name: str) -> str:
-    """Say that a GPU was asked for and there is none that can be used."""
-    if name != "cuda" or importlib.util.find_spec("torch") is None:
-        return ""
+def _device(name: str) -> tuple[str, int]:
+    """Say that there is no such device, and give the bytes of the GPU, 0 when the CPU trains."""
+    if name == "cpu" or importlib.util.find_spec("torch") is None:
+        return "", 0
+    import torch
+
     from FlareSegmentLib.devices import choose_device
 
     try:
-        choose_device(name)
+        device, _note = choose_device(name)
     except FlareError as error:
-        return str(error)
-    return ""
+        return str(error), 0
+    there = device.type == "cuda"
+    return "", int(torch.cuda.get_device_properties(device).total_memory) if there else 0

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from FlareTrainLib.crop_settings import SamplingSettings
 from FlareTrainLib.dataset import read_dataset
 from FlareTrainLib.grid import PackSettings
-from FlareTrainLib.recipe import NetworkStage, Recipe
-from FlareTrainLib.room_check import FIXED_DISK, GIB, Room, check_room
+from FlareTrainLib.recipe import NetworkStage, Recipe, read_recipe
+from FlareTrainLib.room_check import FIXED_DISK, FIXED_GPU, GIB, STEP_BYTES, Room, check_room
+from FlareTrainLib.training_settings import FitSettings, TrainingSettings
 
 
 def test_the_estimate_follows_the_grid(raw_dataset: Path) -> None:
@@ -32,6 +34,32 @@ def test_more_cases_need_more_disk_but_no_more_memory(raw_dataset: Path) -> None
     few, many = check_room(Recipe("x"), cases, run), check_room(Recipe("x"), cases * 500, run)
     assert many.memory == few.memory
     assert many.disk - FIXED_DISK == 500 * (few.disk - FIXED_DISK)
+
+
+def with_batch(batch: int) -> Recipe:
+    """A recipe of crops of 64 x 128 x 128 voxels."""
+    sampling = SamplingSettings(patches=((64, 128, 128),), patch_weights=())
+    training = TrainingSettings(sampling=sampling, fit=FitSettings(batch=batch))
+    return Recipe("x", network=NetworkStage(training=training))
+
+
+def test_a_larger_batch_needs_more_memory_where_the_network_runs(raw_dataset: Path) -> None:
+    cases, run = read_dataset(raw_dataset).cases, raw_dataset / "runs" / "new"
+    small, large = (check_room(with_batch(batch), cases, run) for batch in (4, 64))
+    assert large.memory - small.memory == 60 * 64 * 128 * 128 * STEP_BYTES
+    assert large.gpu == 0
+    gpu = check_room(with_batch(64), cases, run, gpu_there=4 * GIB)
+    assert (gpu.gpu, gpu.gpu_there) == (FIXED_GPU + 64 * 64 * 128 * 128 * STEP_BYTES, 4 * GIB)
+    assert gpu.memory < small.memory
+    assert "of its memory on the GPU, which has 4 GB" in gpu.warning
+
+
+@pytest.mark.parametrize("name", ["tune", "best", "p1", "p2", "p3", "p4", "p5"])
+def test_recipes_that_run_in_16_gb_are_not_warned_of(raw_dataset: Path, name: str) -> None:
+    """The steps of all were run at their sizes in 1.7 to 7.0 GiB: see STUDY.md."""
+    cases = read_dataset(raw_dataset).cases
+    room = check_room(read_recipe(name), cases, raw_dataset / "runs" / "new")
+    assert 2 * GIB < room.memory < 12 * GIB
 
 
 @pytest.mark.parametrize(
