@@ -150,6 +150,26 @@ def test_a_run_in_a_session_of_its_own_is_stopped_before_it_began(
     assert task_folder.status(run).state is TaskState.STOPPED
 
 
+def test_a_task_outlives_the_program_that_started_it(raw_dataset: Path, tmp_path: Path) -> None:
+    """Slicer may be closed, or crash with all that is in its session, while a task is at work."""
+    if sys.platform == "win32":
+        pytest.skip("Windows has no sessions of this kind.")
+    folder = tmp_path / "task"
+    arguments = {"data": str(raw_dataset), "checked": str(tmp_path / "none")}
+    task_folder.write_request(folder, "list", arguments)
+    code = (
+        "import os, signal, sys; from pathlib import Path; from FlareTrainLib import task_folder; "
+        f"task_folder.start(Path({str(folder)!r}), sys.executable); "
+        "os.killpg(0, signal.SIGKILL)"
+    )
+    started = subprocess.run([sys.executable, "-c", code], start_new_session=True, check=False)
+    assert started.returncode == -signal.SIGKILL
+    assert task_folder.status(folder).state is TaskState.RUNNING
+    wait(lambda: ended(folder), folder)
+    assert task_folder.status(folder).state is TaskState.FINISHED, task_folder.log_end(folder)
+    assert (folder / "listing.json").is_file()
+
+
 @pytest.mark.parametrize(
     ("name", "minutes", "text"),
     [("../x", None, "cannot be the name"), ("", 0.0, "more than 0 minutes")],
