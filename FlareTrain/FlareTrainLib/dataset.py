@@ -16,6 +16,7 @@ examples even if there is no tumor at all; a case not annotated for tumor says n
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -194,10 +195,16 @@ def _label_values(path: Path) -> dict[int, int]:
         key = str(name).strip().lower().replace(" ", "_")
         if key in ("background", "ignore", "unknown"):
             continue
-        if key not in ids or not isinstance(value, int):
+        if key not in ids:
             raise InputError(
                 f"{path} names a label '{name}' that is no target. The targets are: "
                 f"{', '.join(ids)}. Rename it, or remove it from the label maps."
+            )
+        if type(value) is not int:
+            raise InputError(
+                f"{path} gives {json.dumps(value)} for '{name}', which is no whole number. Give "
+                "the value that the target has in the label maps; regions of several values "
+                "are not known here."
             )
         values[value] = ids[key]
     return values

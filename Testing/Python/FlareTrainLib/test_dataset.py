@@ -189,6 +189,14 @@ def test_name_that_is_no_target(raw_dataset: Path) -> None:
         read_dataset(raw_dataset)
 
 
+@pytest.mark.parametrize("value", [[1, 2], "1", True, None])
+def test_value_that_is_no_whole_number(raw_dataset: Path, value: object) -> None:
+    """NnU-Net's regions, among others: the name is right, so the sentence is not about it."""
+    (raw_dataset / "dataset.json").write_text(json.dumps({"labels": {"liver": value}}))
+    with pytest.raises(InputError, match="for 'liver', which is no whole number"):
+        read_dataset(raw_dataset)
+
+
 def test_mixed_geometries(raw_dataset: Path) -> None:
     path = raw_dataset / "labelsTr" / "case_0.nii.gz"
     array, affine = read_label_map(path)
