@@ -32,6 +32,7 @@ ORDER = (
     "scaling",
     "startup",
     "cancelling",
+    "busy",
     "tumor",
     "negatives",
     "robustness",

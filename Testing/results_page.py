@@ -40,6 +40,7 @@ PARTS = {
     "scaling": Part("Volumes of 55 to 1000 slices, and the floor"),
     "startup": Part("Start-up"),
     "cancelling": Part("From asking to stop until stopped"),
+    "busy": Part("While other programs compute"),
     "networks": Part("What the sub-voxel stem saves", of_weights=False),
     "training": Part("A training step beside the bare pass", of_weights=False),
     "paper_sizes": Part("A training step at the papers' sizes", of_weights=False),

@@ -147,7 +147,9 @@ def main(arguments: list[str] | None = None) -> int:
         command_line.error("an input volume and an output label map are needed")
     find_engine()
     from FlareSegmentLib.errors import FlareError
+    from FlareSegmentLib.waiting_threads import let_threads_sleep
 
+    let_threads_sleep()
     try:
         segment(options)
     except (FlareError, OSError, MemoryError) as error:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from . import __version__
 from .command_line import INTERRUPTED, accept_all_letters, exit_code, interrupt
 from .labels import parse_targets, targets
+from .waiting_threads import let_threads_sleep
 
 if TYPE_CHECKING:
     from .batch import CaseResult
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     accept_all_letters()
+    let_threads_sleep()
     if words == ["--version"]:
         print(f"{PROGRAM} {__version__}")
         return 0

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from .waiting_threads import let_threads_sleep
+
 
 def worker_command(python: str, module: str = "FlareSegmentLib.worker") -> list[str]:
     """Give the command line of a worker run by the interpreter `python`."""
@@ -22,4 +24,5 @@ def worker_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
     here = str(Path(__file__).resolve().parents[1])
     paths = [here, environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    let_threads_sleep(environment)
     return environment

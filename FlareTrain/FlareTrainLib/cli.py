@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from FlareSegmentLib import __version__
 from FlareSegmentLib.command_line import INTERRUPTED, accept_all_letters, exit_code, interrupt
 from FlareSegmentLib.errors import InputError, OutputError
+from FlareSegmentLib.waiting_threads import let_threads_sleep
 
 from .cli_arguments import add_commands
 
@@ -41,6 +42,7 @@ was stopped. Every command can be stopped and goes on where it was when it is ru
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, that of this process by default; the exit code (see the help)."""
     accept_all_letters()
+    let_threads_sleep()
     options = _parser().parse_args(arguments)
     told = logging.StreamHandler()
     told.setFormatter(_Lines("%(asctime)s %(message)s", "%H:%M:%S"))

@@ -20,6 +20,7 @@ from typing import Any
 
 import FlareSegmentLib
 from FlareSegmentLib.errors import InputError, OutputError
+from FlareSegmentLib.waiting_threads import let_threads_sleep
 
 from .process_identity import is_alive, start_mark
 from .settings import read_json, write_json
@@ -198,6 +199,7 @@ def _environment() -> dict[str, str]:
     places = [Path(__file__).resolve().parents[1], Path(FlareSegmentLib.__file__).parents[1]]
     paths = [*dict.fromkeys(map(str, places)), environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    let_threads_sleep(environment)
     return environment
 
 

@@ -26,7 +26,13 @@ def main() -> None:
     command.add_argument(
         "--bare", action="store_true", help="the whole scan, without localiser and clean-up"
     )
+    command.add_argument("--spin", action="store_true", help="waiting threads spin, not sleep")
     arguments = command.parse_args()
+
+    from FlareSegmentLib.waiting_threads import let_threads_sleep
+
+    if not arguments.spin:
+        let_threads_sleep()  # before PyTorch is imported
 
     from FlareSegmentLib.bundle import ModelBundle
     from FlareSegmentLib.labels import targets

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import accuracy
+import busy
 import cancelling
 import inputs
 import negatives
@@ -44,6 +45,7 @@ SECTIONS: dict[str, Callable[[Options], str]] = {
     "scaling": scaling.section,
     "startup": startup.section,
     "cancelling": cancelling.section,
+    "busy": busy.section,
     "networks": networks.section,
     "training": training.section,
     "paper_sizes": paper_sizes.section,

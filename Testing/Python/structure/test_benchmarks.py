@@ -12,7 +12,7 @@ def test_missing_inputs_are_sentences_in_the_report(repository: Path, tmp_path: 
     results = tmp_path / "RESULTS.md"
     command = [sys.executable, str(repository / "Testing/Benchmarks/run.py"), "--runs", "1"]
     parts = ["accuracy", "sources", "robustness", "negatives", "tumor"]
-    parts += ["peers", "scaling", "startup", "cancelling"]
+    parts += ["peers", "scaling", "startup", "cancelling", "busy"]
     command += ["--only", *parts]
     command += ["--shared", str(tmp_path / "absent"), "--model", str(tmp_path / "no model")]
     command += ["--work", str(tmp_path / "work"), "--results", str(results)]
