@@ -126,9 +126,9 @@ class _ValueTable:
 class _Buffers:
     """Arrays of one chunk that serve for all of them: memory fresh from the system is slow."""
 
-    def __init__(self, rows: int, channels: int, dtype: torch.dtype) -> None:
+    def __init__(self, rows: int, channels: int, voxels: int, dtype: torch.dtype) -> None:
         self._rows, self._channels = rows, channels
-        size = rows * _step()
+        size = rows * voxels
         self._logits = torch.empty(size, dtype=dtype)
         self._floats = torch.empty(2, size)
 
@@ -156,10 +156,12 @@ class _FusedSums(torch.autograd.Function):
         half, offset = weight.to(features.dtype), bias.to(features.dtype)[:, None]
         cost, total = torch.zeros(()), torch.zeros(())
         overlap, predicted, labelled = (torch.zeros(channels) for _ in range(3))
-        kept, buffers = [], _Buffers(len(weight), channels, features.dtype)
+        kept, parts = [], _parts(features.shape[1])
+        voxels = parts[0].stop - parts[0].start
+        buffers = _Buffers(len(weight), channels, voxels, features.dtype)
         for n, (table, merge) in enumerate(zip(tables, merging, strict=True)):
             counts, sizes = torch.zeros(256), torch.zeros(channels)
-            for part in _parts(features):
+            for part in parts:
                 x, values = features[n, part], labels[n, :, part].flatten()
                 logits, p, _ = buffers.of(len(x))
                 torch.addmm(offset, half, x.t(), out=logits)
@@ -184,6 +186,7 @@ class _FusedSums(torch.autograd.Function):
             total += counts.dot(table.weight)
         context.save_for_backward(features, half)
         context.kept, context.tables, context.merging = kept, tables, merging
+        context.voxels = voxels
         context.mark_non_differentiable(total, labelled)
         return cost, total, overlap, predicted, labelled
 
@@ -194,7 +197,7 @@ class _FusedSums(torch.autograd.Function):
         channels = len(by_overlap)
         to_features = torch.empty_like(features)
         to_weight, to_bias = torch.zeros(half.shape), torch.zeros(len(half))
-        buffers = _Buffers(len(half), channels, half.dtype)
+        buffers = _Buffers(len(half), channels, context.voxels, half.dtype)
         while context.kept:
             n, part, stored, values, picked = context.kept.pop()
             table, merge = context.tables[n], context.merging[n]
@@ -225,14 +228,10 @@ class _FusedSums(torch.autograd.Function):
         return to_features, to_weight, to_bias, None, None, None
 
 
-def _step() -> int:
-    return CHUNK * torch.get_num_threads()
-
-
-def _parts(features: Tensor) -> list[slice]:
-    """Slices of a chunk's feature voxels."""
-    step = _step()
-    return [slice(start, start + step) for start in range(0, features.shape[1], step)]
+def _parts(count: int) -> list[slice]:
+    """Chunks of `count` feature voxels, the first one the largest."""
+    step = CHUNK * torch.get_num_threads()
+    return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 
 
 @dataclass(frozen=True)
