@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from FlareSegmentLib.errors import FlareError
 from FlareSegmentSlicer.shared.chosen_path import isChosen
 from FlareSegmentSlicer.shared.parameter_binding import ParameterBinding
 from FlareTrainLib import task_folder
@@ -24,6 +26,8 @@ from .last_dataset import lastDataset, rememberDataset
 from .refinement_section import RefinementSection
 from .result_section import ResultSection
 from .run_text import doingText
+from .section import WorkUnderWay
+from .steps import Steps
 from .training_section import TrainingSection
 
 _LOOK_MS = 1000
@@ -37,6 +41,7 @@ class TrainingPanel(ParameterBinding):
         ParameterBinding.__init__(self)
         self.sections: tuple[Any, ...] = ()
         self.loader: CaseLoader | None = None
+        self.work = WorkUnderWay()
         self._data: Path | None = None
         self._states: dict[Path, TaskState] = {}
         self._tick = qt.QTimer()
@@ -73,7 +78,7 @@ class TrainingPanel(ParameterBinding):
     def end(self) -> None:
         """Leave nothing behind but the trainings, which go on."""
         self._tick.stop()
-        for part in (*self.sections, *filter(None, [self.loader])):
+        for part in (self.work, *self.sections, *filter(None, [self.loader])):
             part.cancel()
         self.setParameterNode(None)
         self.removeObservers()
@@ -134,7 +139,7 @@ class TrainingPanel(ParameterBinding):
     def busy(self) -> bool:
         """Whether something short is on its way: a table, a case, a copy."""
         loading = self.loader is not None and self.loader.busy
-        return loading or any(section.busy for section in self.sections)
+        return loading or self.work.running() or any(part.busy for part in self.sections)
 
     def stateOf(self, folder: Path) -> TaskState:
         """Give the state in which a task was seen last."""
@@ -165,13 +170,27 @@ class TrainingPanel(ParameterBinding):
     # --- what is shown -----------------------------------------------------------------------
 
     def refreshAll(self) -> None:
-        """Read the dataset and its runs again."""
-        self.dataset.refresh()
-        self.refinement.fillSources()
-        self.refinement.refresh()
-        self.training.choices.fillModels()
-        self.training.fillRuns()
-        self.refreshTasks()
+        """Read the dataset and its runs again, a part in each turn; asked twice, once."""
+        steps = Steps(self._refreshSteps(), self._onRefreshed, self._onNotRefreshed, seconds=0)
+        self.work.put("all", steps)
+
+    def _refreshSteps(self) -> Generator[None, None, None]:
+        for part in (
+            self.dataset.refresh,
+            self.refinement.fillSources,
+            self.refinement.refresh,
+            self.training.choices.fillModels,
+            self.training.fillRuns,
+            self.refreshTasks,
+        ):
+            part()
+            yield
+
+    def _onRefreshed(self, _nothing: object) -> None:
+        self.updateGUI()
+
+    def _onNotRefreshed(self, error: FlareError) -> None:
+        self.ui.datasetNoteLabel.text = str(error)
 
     def refreshTasks(self) -> None:
         """Look at every process that works for this dataset."""

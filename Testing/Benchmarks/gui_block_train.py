@@ -50,6 +50,26 @@ def on_another_grid(segmentation: Any) -> Any:
     return node
 
 
+def as_surface(volume: Any) -> Any:
+    """Give a segmentation without voxels: a liver of a million triangles, as from an STL file."""
+    import slicer
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    size = volume.GetImageData().GetDimensions()
+    sphere = vtk.vtkSphereSource()
+    sphere.SetCenter(*matrix.MultiplyPoint((*(n / 2 for n in size), 1))[:3])
+    sphere.SetRadius(120)
+    sphere.SetThetaResolution(700)
+    sphere.SetPhiResolution(700)
+    sphere.Update()
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "surface")
+    node.SetSourceRepresentationToClosedSurface()
+    node.AddSegmentFromClosedSurfaceRepresentation(sphere.GetOutput(), "Liver", [1, 0, 0])
+    return node
+
+
 class Circle:
     """The steps of the circle, and the longest gap in each."""
 
@@ -148,6 +168,7 @@ def add_cases(host: Any, circle: Circle, panel: Any, data: Path, loaded: str) ->
 
     add("new_case", "add a case", segmentation)
     add("other_grid", "add a case from another grid", on_another_grid(segmentation))
+    add("from_surface", "add a case from a surface", as_surface(volume))
 
 
 def refine(host: Any, circle: Circle, panel: Any, data: Path) -> None:

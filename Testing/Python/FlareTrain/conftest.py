@@ -67,7 +67,7 @@ def python(module: Any) -> Any:
 def panel(module: Any, slicer_host: Any) -> Any:  # noqa: F811
     """The module's widget, entered in a main window."""
     widget = module.enter()
-    slicer_host.process_events()
+    slicer_host.process_events(until=lambda: not widget.busy)
     return widget
 
 
