@@ -6,6 +6,7 @@ Read without torch, so that a list of models takes no time.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,6 +100,8 @@ class BundleInference:
         Leave out rows of windows whose middle holds no organ (P3).
     tumor_outside
         Largest share of a tumor's surroundings that may lie outside all organs.
+    logit_offsets
+        Added to the logits of these targets: below zero draws them smaller.
     """
 
     step: float = 0.75
@@ -106,6 +109,7 @@ class BundleInference:
     largest_only: bool = False
     window_filter: bool = False
     tumor_outside: float = 1.0
+    logit_offsets: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 < self.step <= 1:
@@ -115,6 +119,10 @@ class BundleInference:
             raise ValueError(f"upsampling is '{self.upsampling}', but must be {known}")
         if not 0 <= self.tumor_outside <= 1:
             raise ValueError(f"tumor_outside is {self.tumor_outside}, but must be from 0 to 1")
+        known_keys = {target.key for target in targets()}
+        for key, offset in self.logit_offsets.items():
+            if key not in known_keys or not math.isfinite(offset):
+                raise ValueError(f"logit_offsets gives {offset} for '{key}'")
 
 
 @dataclass(frozen=True)

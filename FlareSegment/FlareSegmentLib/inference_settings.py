@@ -25,6 +25,8 @@ class InferenceSettings:
         "logits" (exact), or "labels" (P1: threshold, then resample; about 4 points of DSC worse).
     window_filter
         Leave out rows of windows whose middle holds no organ (P3); see `windows.row_probes`.
+    logit_offsets
+        Added to the logits of these targets: below zero draws them smaller.
     localiser, cleanup
         Settings of these stages; `cleanup` None switches it off.
     """
@@ -34,6 +36,7 @@ class InferenceSettings:
     precision: str = "auto"
     upsampling: str = "logits"
     window_filter: bool = False
+    logit_offsets: dict[str, float] = field(default_factory=dict)
     localiser: LocaliserSettings = field(default_factory=LocaliserSettings)
     cleanup: CleanupSettings | None = field(default_factory=CleanupSettings)
 
@@ -44,6 +47,7 @@ class InferenceSettings:
             step=wanted.step,
             upsampling=wanted.upsampling,
             window_filter=wanted.window_filter,
+            logit_offsets=dict(wanted.logit_offsets),
             cleanup=CleanupSettings(
                 largest_only=wanted.largest_only, tumor_outside=wanted.tumor_outside
             ),

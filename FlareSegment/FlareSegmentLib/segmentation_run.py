@@ -237,15 +237,13 @@ class SegmentationRun:
     def _logits(self, image: Tensor, foreground: np.ndarray | None) -> Tensor:
         """Logits (channels, k, j, i) of `image`, (k, j, i) HU on the working grid."""
         predictor, settings = self.segmenter.predictor, self.settings
-        return predictor.predict(
-            image,
-            settings.patch or predictor.entry.patch,
-            settings.step,
-            foreground,
-            self.monitor,
-            self.count,
-            settings.window_filter,
+        patch, count = settings.patch or predictor.entry.patch, self.count
+        logits = predictor.predict(
+            image, patch, settings.step, foreground, self.monitor, count, settings.window_filter
         )
+        for key in settings.logit_offsets.keys() & set(self.info.targets):
+            logits[1 + self.info.targets.index(key)] += settings.logit_offsets[key]
+        return logits
 
     def _clean_up(
         self, logits: Tensor, scan: Volume, box: Box, coarse: _Coarse | None

@@ -84,6 +84,8 @@ class Inference:
         Leave out rows of windows whose middle holds no organ (P3).
     tumor_outside
         Largest share of a tumor's surroundings that may lie outside all organs; 1 for no limit.
+    logit_offsets
+        Added to the logits of these targets: below zero draws them smaller.
     """
 
     step: float = 0.75
@@ -91,6 +93,7 @@ class Inference:
     largest_only: bool = False
     window_filter: bool = False
     tumor_outside: float = 1.0
+    logit_offsets: dict[str, float] = field(default_factory=dict)
 
     def for_bundle(self) -> BundleInference:
         """Give the entry of ``model.json``."""

@@ -89,14 +89,16 @@ def test_missing_entry_is_named(bundle_copy: Path) -> None:
 
 def test_the_way_it_is_run_comes_along_and_may_be_left_out(bundle_copy: Path) -> None:
     assert read_info(bundle_copy).inference == BundleInference()
-    edit(bundle_copy, inference={"largest_only": True, "step": 0.6, "tumor_outside": 0.5})
+    wanted = {"largest_only": True, "step": 0.6, "tumor_outside": 0.5}
+    edit(bundle_copy, inference=wanted | {"logit_offsets": {"aorta": -1.5}})
     bundle = ModelBundle.load(bundle_copy)
     save_bundle(bundle_copy, bundle.info, bundle.network().state_dict())
     assert read_info(bundle_copy).inference == BundleInference(
-        step=0.6, largest_only=True, tumor_outside=0.5
+        step=0.6, largest_only=True, tumor_outside=0.5, logit_offsets={"aorta": -1.5}
     )
     settings = Segmenter(ModelBundle.load(bundle_copy), "cpu").settings
     assert settings.step == 0.6
+    assert settings.logit_offsets == {"aorta": -1.5}
     assert settings.cleanup is not None
     assert settings.cleanup.largest_only
     assert settings.cleanup.tumor_outside == 0.5
@@ -107,7 +109,15 @@ def test_the_way_it_is_run_comes_along_and_may_be_left_out(bundle_copy: Path) ->
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"step": 0}, {"step": 1.5}, {"upsampling": "nearest"}, {"stride": 1}]
+    "wrong",
+    [
+        {"step": 0},
+        {"step": 1.5},
+        {"upsampling": "nearest"},
+        {"stride": 1},
+        {"logit_offsets": {"aorta": float("nan")}},
+        {"logit_offsets": {"brain": 1.0}},
+    ],
 )
 def test_a_way_it_cannot_be_run_is_refused(bundle_copy: Path, wrong: dict[str, object]) -> None:
     edit(bundle_copy, inference=wrong)

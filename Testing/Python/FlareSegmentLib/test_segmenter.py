@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -211,6 +212,22 @@ def test_an_empty_result_says_so(tiny_bundle: Path, body: Volume) -> None:
     result = segmenter.segment(body)
     assert not result.array.any()
     assert any("No organ found" in note for note in result.report["notes"])
+
+
+def test_logit_offsets_draw_a_target_smaller_or_larger(
+    tiny_bundle: Path, segmenter: Segmenter, body: Volume
+) -> None:
+    plain = segmenter.segment(body).array
+    label = int(np.bincount(plain.ravel())[1:].argmax()) + 1
+    key = segmenter.bundle.info.targets[label - 1]
+    volumes = []
+    for offset in (-1e3, -0.02, 0.0, 0.02, 1e3):
+        settings = replace(segmenter.settings, logit_offsets={key: offset})
+        labels = Segmenter(ModelBundle.load(tiny_bundle), "cpu", settings).segment(body).array
+        volumes.append(int((labels == label).sum()))
+    assert volumes == sorted(set(volumes))
+    assert volumes[0] == 0
+    assert volumes[2] == int((plain == label).sum())
 
 
 def test_an_organ_that_wins_no_voxel_does_not_appear_between_two(
