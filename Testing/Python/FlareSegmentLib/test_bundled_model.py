@@ -147,6 +147,8 @@ def reference_labels(bundle: ModelBundle, scan: Volume, box: list[list[int]]) ->
         logits = predictor.predict(
             image, bundle.info.network.patch, 0.5, None, Monitor(), WindowCount()
         )
+        for key, offset in bundle.info.inference.logit_offsets.items():
+            logits[1 + bundle.info.targets.index(key)] += offset
     result = np.zeros(scan.array.shape, np.uint8)
     table = np.array([0, *bundle.info.target_ids], np.uint8)
     order.apply(result)[k, j, i] = table[reference_argmax(logits, region.shape)]
