@@ -41,9 +41,9 @@ class LocaliserSettings:
         than the lower ends of the kidneys, 0.18 to 0.24, are given up with the noise.
     doubtful_agreement
         Below this the result comes with a note. Scans whose header has the wrong directions lie
-        below: mirrored 0.61, upside down 0.57, prone 0.33, on the side 0.31, where the same scan
-        as it lies has 0.85 (flare-base 0.3.0, the same command). Of 26 whole scans only one of
-        55 mm does, with 0.61; the others have 0.75 and more.
+        below: mirrored 0.60, upside down 0.65, prone 0.31, on the side 0.34, where the same scan
+        as it lies has 0.85 (flare-base 0.4.0, the same command). Of 26 whole scans only one of
+        55 mm does, with 0.63; the others have 0.75 and more, phantoms 0.74.
     seen_by_both
         Keys of large organs of which the network may keep a small piece only where the localiser
         sees the organ too, see `coarse_support`.
@@ -54,7 +54,7 @@ class LocaliserSettings:
     least_organ_ml: float = 3.0
     least_total_ml: float = 40.0
     least_agreement: float = 0.25
-    doubtful_agreement: float = 0.65
+    doubtful_agreement: float = 0.70
     seen_by_both: tuple[str, ...] = LARGE_ORGANS
 
 

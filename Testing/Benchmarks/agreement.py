@@ -35,8 +35,10 @@ def main() -> None:
     arguments = command.parse_args()
     data = arguments.shared / "data"
     # Nothing is rejected here: the figures are what a limit is chosen from.
-    settings = InferenceSettings(localiser=LocaliserSettings(least_agreement=0.0))
-    segmenter = Segmenter(ModelBundle.load(arguments.model), "cpu", settings)
+    bundle = ModelBundle.load(arguments.model)
+    settings = InferenceSettings.of(bundle.info.inference)
+    settings = replace(settings, localiser=LocaliserSettings(least_agreement=0.0))
+    segmenter = Segmenter(bundle, "cpu", settings)
     scans = sorted(data.glob("validation/*_ct.nii.gz")) + sorted(data.glob("ct/*.nii.gz"))
     for path in scans:
         report(segmenter, read_volume(path), path.name)
