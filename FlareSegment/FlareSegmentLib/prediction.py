@@ -49,8 +49,8 @@ class Predictor:
 
     Attributes
     ----------
-    repeated
-        Windows computed again in float32.
+    count
+        Windows of the latest prediction.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Predictor:
                 if parameter.dim() == 5:
                     parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
         self.network = network.eval()
-        self.repeated = 0
+        self.count = WindowCount()
         self._exact: nn.Module | None = None
         self.entry = entry
         self.sigmoid = sigmoid
@@ -108,7 +108,7 @@ class Predictor:
             if self._exact is None:
                 self._exact = copy.deepcopy(self.network).float()
             logits = self._logits(self._exact, torch.float32, image)
-            self.repeated += 1
+            self.count.repeated += 1
         if not _finite(logits):
             raise DeviceError(NO_NUMBERS)
         if self.sigmoid:
@@ -151,22 +151,7 @@ class Predictor:
         (channels, k, j, i) float32, background first; on the device when one window was enough,
         on the CPU otherwise.
         """
-        before = self.repeated
-        try:
-            return self._predict(image, patch, step, foreground, monitor, count, window_filter)
-        finally:
-            count.repeated += self.repeated - before
-
-    def _predict(
-        self,
-        image: Tensor,
-        patch: Sequence[int],
-        step: float,
-        foreground: np.ndarray | None,
-        monitor: Monitor,
-        count: WindowCount,
-        window_filter: bool,
-    ) -> Tensor:
+        self.count = count
         size = image.shape
         padded = round_up(size, self.multiple)
         image = self.entry.intensity.normalise(image)
