@@ -7,6 +7,7 @@ rules delete it).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -83,6 +84,7 @@ def stray_voxels(
     keys: tuple[str, ...],
     settings: CleanupSettings = CleanupSettings(),
     support: CoarseSupport | None = None,
+    channels: Collection[int] | None = None,
 ) -> np.ndarray:
     """Mask of the voxels whose component should not be there.
 
@@ -97,6 +99,8 @@ def stray_voxels(
     support
         Where the localiser sees the organs; a component below `least_ml` that lies nowhere
         there goes. Larger ones stay: two networks may well disagree on a kidney in the pelvis.
+    channels
+        Those that are judged; None for all.
 
     Returns
     -------
@@ -104,7 +108,7 @@ def stray_voxels(
     """
     stray = np.zeros(labels.shape, bool)
     for channel, box in enumerate(ndimage.find_objects(labels, len(keys)), start=1):
-        if box is None:
+        if box is None or (channels is not None and channel not in channels):
             continue
         key = keys[channel - 1]
         components, count = ndimage.label(labels[box] == channel, STRUCTURE)

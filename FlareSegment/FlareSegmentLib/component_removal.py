@@ -9,7 +9,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from .cleanup import CleanupSettings, stray_voxels
+from .cleanup import TUMOR, CleanupSettings, stray_voxels
 from .coarse_support import CoarseSupport
 from .upsampling import largest_channel
 
@@ -45,8 +45,9 @@ def remove_stray_components(
     winner = largest_channel(logits)
     if settings is None:
         return winner
+    changed: set[int] | None = None
     for last in (False, True):
-        stray = stray_voxels(winner, voxel_ml, tuple(keys), settings, support)
+        stray = stray_voxels(winner, voxel_ml, tuple(keys), settings, support, changed)
         if not stray.any():
             break
         # Positions, not a flattened copy: the logits may be a view of a padded array.
@@ -59,6 +60,9 @@ def remove_stray_components(
         channel = torch.from_numpy(winner[stray].astype(np.int64)).to(logits.device)
         logits[channel, k, j, i] = REMOVED
         winner[stray] = logits[:, k, j, i].argmax(0).to(torch.uint8).cpu().numpy()
+        # Who only lost pieces has been judged; tumors are judged by what lies around them.
+        changed = set(np.unique(winner[stray]).tolist())
+        changed |= {n for n, key in enumerate(keys, start=1) if key == TUMOR}
     _keep_near(logits, winner)
     return winner
 

@@ -8,15 +8,17 @@ features on CPU; `Testing/Benchmarks/networks.py` measures it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .errors import BundleError
+from .fixed_norm import FixedNorm
 from .instance_norm import instance_norm_leaky_relu, suits
 from .nnunet_small import PlainUNet, PlainUNetSettings
 from .segresnet import TextSegResNet, TextSegResNetSettings
@@ -40,34 +42,80 @@ class UNetSettings:
         U-Net.
     convolutions
         3x3x3 convolutions per encoder level.
+    norm
+        "instance" normalises by what is in the window, "fixed" by what was in training's windows
+        (see `fixed_norm`), so that windows may be of any size.
     """
 
     channels: int = 15
     widths: tuple[int, ...] = (32, 64, 128, 256)
     stem_stride: tuple[int, int, int] = (2, 2, 2)
     convolutions: int = 2
+    norm: str = "instance"
+
+    def __post_init__(self) -> None:
+        if self.norm not in NORMS:
+            raise ValueError(f"norm is '{self.norm}', but must be one of {', '.join(NORMS)}")
+
+
+# One group per channel is instance normalisation, but with a channels-last kernel.
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "instance": lambda channels: nn.GroupNorm(channels, channels),
+    "fixed": FixedNorm,
+}
 
 
 class ConvolutionBlock(nn.Sequential):
-    """Convolution, instance normalisation, leaky ReLU."""
+    """Convolution, normalisation, leaky ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: Size, stride: Size) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: Size, stride: Size, norm: str = "instance"
+    ) -> None:
         k, j, i = ((k - s + 1) // 2 for k, s in zip(kernel, stride, strict=True))
         super().__init__(
             nn.Conv3d(inputs, outputs, kernel, stride, (k, j, i), bias=False),
-            # One group per channel is instance normalisation, but with a channels-last kernel.
-            nn.GroupNorm(outputs, outputs),
+            NORMS[norm](outputs),
             nn.LeakyReLU(SLOPE, inplace=True),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of `x`."""
-        convolution, norm, activation = self
+        convolution, norm, activation = self._convolution, self[1], self[2]
+        if isinstance(norm, FixedNorm) and bool(norm.measured):
+            weight, shift = _folded(convolution, norm)
+            y: Tensor = activation(convolution._conv_forward(x, weight, shift))
+            return y
         x = convolution(x)
-        if self.training and isinstance(norm, nn.GroupNorm) and suits(x):
+        if self.training and _is_instance_norm(norm) and suits(x):
             return instance_norm_leaky_relu(x, norm.weight, norm.bias, SLOPE, norm.eps)
-        y: Tensor = activation(norm(x))
+        y = activation(norm(x))
         return y
+
+    @property
+    def _convolution(self) -> nn.Conv3d:
+        convolution = self[0]
+        assert isinstance(convolution, nn.Conv3d)
+        return convolution
+
+    def fold(self) -> None:
+        """Make a measured norm part of the convolution; for inference, it does not come back."""
+        convolution, norm = self._convolution, self[1]
+        if isinstance(norm, FixedNorm) and bool(norm.measured):
+            weight, shift = _folded(convolution, norm)
+            convolution.weight = nn.Parameter(weight.detach())
+            convolution.bias = nn.Parameter(shift.detach())
+            self[1] = nn.Identity()
+
+
+def _is_instance_norm(norm: nn.Module) -> TypeGuard[nn.GroupNorm | FixedNorm]:
+    """Whether it normalises by the window's own statistics, and nobody reads them meanwhile."""
+    return isinstance(norm, nn.GroupNorm) or (isinstance(norm, FixedNorm) and not norm.is_counting)
+
+
+def _folded(convolution: nn.Conv3d, norm: FixedNorm) -> tuple[Tensor, Tensor]:
+    """Weights and bias that do what the convolution and its measured norm do."""
+    scale, shift = norm.line()
+    return convolution.weight * scale[:, None, None, None, None], shift
 
 
 SLOPE = 0.01
@@ -80,10 +128,12 @@ def _level(
     stride: Size,
     convolutions: int,
     kernel: Size = (3, 3, 3),
+    norm: str = "instance",
 ) -> nn.Sequential:
-    blocks = [ConvolutionBlock(inputs, outputs, kernel, stride)]
+    blocks = [ConvolutionBlock(inputs, outputs, kernel, stride, norm)]
     blocks += [
-        ConvolutionBlock(outputs, outputs, (3, 3, 3), (1, 1, 1)) for _ in range(convolutions - 1)
+        ConvolutionBlock(outputs, outputs, (3, 3, 3), (1, 1, 1), norm)
+        for _ in range(convolutions - 1)
     ]
     return nn.Sequential(*blocks)
 
@@ -101,20 +151,21 @@ class SubvoxelUNet(nn.Module):
         widths, stem = settings.widths, settings.stem_stride
         self.encoder = nn.ModuleList()
         inputs = 1
-        for level, width in enumerate(widths):
+        for depth, width in enumerate(widths):
             stride: Size = (2, 2, 2)
             kernel: Size = (3, 3, 3)
-            if level == 0:
+            if depth == 0:
                 # Twice the stride wide, so that every input voxel is seen equally often.
                 k, j, i = (3 if s == 1 else 2 * s for s in stem)
                 stride, kernel = stem, (k, j, i)
-            self.encoder.append(_level(inputs, width, stride, settings.convolutions, kernel))
+            level = _level(inputs, width, stride, settings.convolutions, kernel, settings.norm)
+            self.encoder.append(level)
             inputs = width
         self.reduce = nn.ModuleList()
         self.decoder = nn.ModuleList()
         for width in reversed(widths[:-1]):
             self.reduce.append(nn.Conv3d(inputs, width, 1))
-            self.decoder.append(_level(2 * width, width, (1, 1, 1), 2))
+            self.decoder.append(_level(2 * width, width, (1, 1, 1), 2, norm=settings.norm))
             inputs = width
         self.head = nn.Conv3d(inputs, settings.channels * stem[0] * stem[1] * stem[2], 1)
 
@@ -143,6 +194,32 @@ class SubvoxelUNet(nn.Module):
     def forward(self, volume: Tensor) -> Tensor:
         """Logits of `volume`, (batch, channels, k, j, i)."""
         return depth_to_space(self.head(self.features(volume)), self.settings.stem_stride)
+
+    def logits_on_cpu(self, volume: Tensor) -> Tensor:
+        """Float32 logits (channels, k, j, i) of one `volume` (1, 1, k, j, i).
+
+        Those of `forward`, but for rounding, in half of the time: slice by slice, so that the
+        sub-voxels of a slice are spread while they are in the cache.
+        """
+        features = self.features(volume)[0]
+        weight, bias = self.head.weight.flatten(1), self.head.bias
+        assert bias is not None
+        a, b, d = self.settings.stem_stride
+        k, j, i = features.shape[1:]
+        logits = torch.empty((self.settings.channels, k * a, j * b, i * d))
+        spread = logits.view(-1, k, a, j, b, i, d)
+        for n in range(k):
+            rows = features[:, n].permute(1, 2, 0).flatten(0, 1)
+            of_slice = torch.addmm(bias[:, None], weight, rows.T).view(-1, a, b, d, j, i)
+            for x, y, z in itertools.product(range(a), range(b), range(d)):
+                spread[:, n, x, :, y, :, z] = of_slice[:, x, y, z]
+        return logits
+
+    def fold_norms(self) -> None:
+        """Make measured norms part of the convolutions; for inference only."""
+        for module in self.modules():
+            if isinstance(module, ConvolutionBlock):
+                module.fold()
 
 
 def depth_to_space(x: Tensor, stride: Sequence[int]) -> Tensor:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,11 +15,26 @@ from torch.nn import functional
 
 from .bundle import NetworkEntry
 from .errors import DeviceError
+from .fixed_norm import fixed_norms
+from .layer_watch import LayerWatch
+from .network import SubvoxelUNet
 from .progress import Monitor
 from .resampling import grid_size
-from .windows import FEWEST_VOXELS, Size, WindowPlan, plan_windows, round_up, row_probes
+from .windows import (
+    FEWEST_VOXELS,
+    Size,
+    WindowPlan,
+    evened_window,
+    plan_windows,
+    round_up,
+    row_probes,
+)
 
 logger = logging.getLogger(__name__)
+
+LARGEST_WINDOW = (176, 224, 288)
+"""Voxels of a window of a network that takes any size: most abdomens at 2 x 1.5 x 1.5 mm fit. One
+layer of a pass over more would take so long that a user who cancels waits."""
 
 NO_NUMBERS = (
     "The network gave a value that is not a number, in float32 too: the model or the memory of "
@@ -51,6 +67,8 @@ class Predictor:
     ----------
     count
         Windows of the latest prediction.
+    any_size
+        Whether windows may be of another size than in training, see `fixed_norm`.
     """
 
     def __init__(
@@ -61,6 +79,11 @@ class Predictor:
         device: torch.device,
         precision: torch.dtype,
     ) -> None:
+        # With statistics of its own, a window's result depends on how large it is.
+        norms = fixed_norms(network)
+        self.any_size = bool(norms) and all(bool(norm.measured) for norm in norms)
+        if isinstance(network, SubvoxelUNet):
+            network.fold_norms()
         network = network.to(device, precision)
         if device.type == "cpu":
             # Convolution and group norm have their fast bfloat16 kernels in this layout.
@@ -68,6 +91,7 @@ class Predictor:
                 if parameter.dim() == 5:
                     parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
         self.network = network.eval()
+        self._watch = LayerWatch(self.network)
         self.count = WindowCount()
         self._exact: nn.Module | None = None
         self.entry = entry
@@ -81,6 +105,13 @@ class Predictor:
         k, j, i = getattr(self.network, "size_multiple", (1, 1, 1))
         return (int(k), int(j), int(i))
 
+    @property
+    def patch(self) -> tuple[int, ...]:
+        """Largest window (k, j, i) voxels, unless memory is short."""
+        if not self.any_size:
+            return self.entry.patch
+        return tuple(max(n, m) for n, m in zip(self.entry.patch, LARGEST_WINDOW, strict=True))
+
     def working_size(self, shape: Sequence[int], spacing: Sequence[float]) -> Size:
         """Voxels (k, j, i) of the network's grid over a box of `shape` voxels of `spacing` mm."""
         if self.entry.fixed_size:
@@ -93,15 +124,21 @@ class Predictor:
         k, j, i = self.multiple
         self.forward(torch.zeros(2 * k, 2 * j, 2 * i))
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, tell: Callable[[float], None] | None = None) -> Tensor:
         """Float32 logits (channels, k, j, i) of one normalised window (k, j, i).
+
+        Parameters
+        ----------
+        tell
+            Called between layers with the share of the pass done; may raise to end it.
 
         Raises
         ------
         DeviceError
             If they are no numbers, in float32 either.
         """
-        logits = self._logits(self.network, self.precision, image)
+        with self._watch.watching(image.numel(), tell):
+            logits = self._logits(self.network, self.precision, image)
         if not _finite(logits) and self.precision != torch.float32:
             # Lower precisions overflow, and some processors' kernels for them are faulty.
             logger.warning("a window gave no numbers in %s, computed again", self.precision)
@@ -118,6 +155,8 @@ class Predictor:
 
     def _logits(self, network: nn.Module, precision: torch.dtype, image: Tensor) -> Tensor:
         x = image[None, None].to(self.device, precision)
+        if self.device.type == "cpu" and isinstance(network, SubvoxelUNet):
+            return network.logits_on_cpu(x)
         logits: Tensor = network(x)[0].float()
         return logits
 
@@ -161,9 +200,11 @@ class Predictor:
             image = functional.pad(
                 image[None, None], (0, pad[2], 0, pad[1], 0, pad[0]), mode="replicate"
             )[0, 0]
+        if self.any_size:
+            patch = evened_window(padded, patch, self.multiple, step)
         plan = plan_windows(padded, patch, self.multiple, step)
         if len(plan.boxes) == 1:
-            logits = self.forward(image)
+            logits = self.forward(image, partial(_tell, monitor, 0, 1))
             count.computed += 1
             return logits[:, : size[0], : size[1], : size[2]]
         k, j, i = (torch.from_numpy(plan.axis_weights(axis)) for axis in range(3))
@@ -173,12 +214,13 @@ class Predictor:
         rows = _Rows(plan, window_filter)
         for done, number in enumerate(rows.order):
             box = plan.boxes[number]
-            monitor.step("network", 0.95 * done / len(plan.boxes))
+            _tell(monitor, done, len(plan.boxes), 0.0)
             outside = foreground is not None and not foreground[box].any()
             if outside or rows.is_empty(number):
                 count.skipped += 1
                 continue
-            logits = self.forward(image[box]).cpu()
+            tell = partial(_tell, monitor, done, len(plan.boxes))
+            logits = self.forward(image[box], tell).cpu()
             count.computed += 1
             rows.saw(number, logits)
             if total is None:
@@ -192,6 +234,11 @@ class Predictor:
         # Where every window was skipped the localiser saw background only.
         total[0][empty] = 1.0
         return total[:, : size[0], : size[1], : size[2]]
+
+
+def _tell(monitor: Monitor, done: int, count: int, share: float) -> None:
+    """Tell that `done` of `count` windows and `share` of the next are computed."""
+    monitor.step("network", 0.95 * (done + share) / count)
 
 
 def _finite(logits: Tensor) -> bool:

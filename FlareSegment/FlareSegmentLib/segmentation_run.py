@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from . import __version__
@@ -224,20 +225,30 @@ class SegmentationRun:
             if self.settings.upsampling == "labels":
                 return upsample_labels(logits, (k, j, i))
             labels = upsample_argmax(logits, (k, j, i), self.monitor)
-            self._absorb_fragments(labels, scan.spacing)
+            self._absorb_fragments(labels, winner, scan.spacing)
             return labels
 
-    def _absorb_fragments(self, labels: np.ndarray, spacing: Sequence[float]) -> None:
-        """Take tumors below the least volume, as the clean-up has it, out of the result."""
+    def _absorb_fragments(
+        self, labels: np.ndarray, winner: np.ndarray, spacing: Sequence[float]
+    ) -> None:
+        """Take tumors below the least volume, as the clean-up has it, out of the result.
+
+        `winner` are the channel numbers on the network's grid, `labels` those on the scan's.
+        """
         cleanup, keys = self.settings.cleanup, self.info.targets
-        if cleanup is not None and TUMOR in keys:
-            least = cleanup.least_ml.get(TUMOR, 0.0)
-            absorb_fragments(labels, keys.index(TUMOR) + 1, least, spacing)
+        if cleanup is None or TUMOR not in keys:
+            return
+        channel, least = keys.index(TUMOR) + 1, cleanup.least_ml.get(TUMOR, 0.0)
+        box = ndimage.find_objects(winner, channel)[channel - 1 : channel]
+        if box and box[0] is not None:
+            # The clean-up has taken tumor out of all cells without a voxel that it wins.
+            near = _scaled(box[0], winner.shape, labels.shape)
+            absorb_fragments(labels[near], channel, least, spacing)
 
     def _logits(self, image: Tensor, foreground: np.ndarray | None) -> Tensor:
         """Logits (channels, k, j, i) of `image`, (k, j, i) HU on the working grid."""
         predictor, settings = self.segmenter.predictor, self.settings
-        patch, count = settings.patch or predictor.entry.patch, self.count
+        patch, count = settings.patch or predictor.patch, self.count
         logits = predictor.predict(
             image, patch, settings.step, foreground, self.monitor, count, settings.window_filter
         )
@@ -290,6 +301,15 @@ def _spacing(
 ) -> tuple[float, ...]:
     """Spacing (mm) of a grid of `size` voxels over the box of `shape` voxels of `spacing`."""
     return tuple(n * s / m for n, s, m in zip(shape, spacing, size, strict=True))
+
+
+def _scaled(box: Box, size: Sequence[int], new_size: Sequence[int]) -> Box:
+    """Give `box` of a grid of `size` voxels on one of `new_size`, a coarse voxel and more wider."""
+    k, j, i = (
+        slice(max(0, (part.start - 2) * m // n), min(m, -(-(part.stop + 2) * m // n)))
+        for part, n, m in zip(box, size, new_size, strict=True)
+    )
+    return k, j, i
 
 
 def _bounds(box: Box | None) -> list[list[int]] | None:

@@ -69,7 +69,7 @@ def with_less_memory(run: SegmentationRun, compute: Callable[[], T]) -> T:
 def _smaller_windows(run: SegmentationRun) -> None:
     if run.segmenter.device.type == "cuda":
         torch.cuda.empty_cache()
-    patch = run.settings.patch or run.info.network.patch
+    patch = run.settings.patch or run.segmenter.predictor.patch
     smaller = tuple(max(SMALLEST_WINDOW, n // 2) for n in patch)
     run.settings = replace(run.settings, patch=smaller)
     run.notes.append("Memory was short; smaller windows were used.")

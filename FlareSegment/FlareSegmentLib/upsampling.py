@@ -21,6 +21,7 @@ from torch import Tensor
 
 from .progress import Monitor
 from .resampling import axis_weights, linear_taps, resample_volume
+from .threads import in_threads
 
 REDUCTION_LIMIT = 2.0
 """Above this reduction an axis is filtered before the argmax; see `resampling`."""
@@ -28,13 +29,17 @@ REDUCTION_LIMIT = 2.0
 PLANES_KEPT = 2
 
 
+SLAB = 12
+"""Output slices at a time. In a thin slab the box around a class is small."""
+
+
 @dataclass(frozen=True)
 class ClassBox:
-    """Where one class can win: coarse voxel ranges and the output ranges they touch."""
+    """Where one class can win in a slab: coarse ranges (j, i) and the output ranges they touch."""
 
     channel: int
-    coarse: tuple[slice, slice, slice]
-    fine: tuple[slice, slice, slice]
+    coarse: tuple[slice, slice]
+    fine: tuple[slice, slice]
 
 
 def largest_channel(logits: Tensor) -> np.ndarray:
@@ -66,46 +71,42 @@ def boundary_cells(winner: np.ndarray) -> np.ndarray:
     return ndimage.maximum_filter(mixed, size=3)
 
 
-def class_boxes(logits: Tensor, fine_size: tuple[int, int, int]) -> list[ClassBox]:
+def class_boxes(logits: Tensor, fine_size: tuple[int, int]) -> list[ClassBox]:
     """Boxes outside which a class cannot be the largest; channel 0 (background) is everywhere.
 
     Parameters
     ----------
     logits
-        (channels, k, j, i), any float type.
+        (channels, k, j, i) of a slab, any float type.
     fine_size
-        Output voxels (k, j, i) of the same region.
+        Output voxels (j, i) of the same slab.
+
+    Returns
+    -------
+    In the order of channels; boxes without an output voxel are left out.
     """
     winner = largest_channel(logits)
-    mixed = torch.from_numpy(boundary_cells(winner)).to(logits.device)
     present = np.bincount(winner.ravel(), minlength=logits.shape[0])
+    if present[0] == winner.size:
+        return []
+    mixed = torch.from_numpy(boundary_cells(winner)).to(logits.device)
     boxes = []
     for channel in range(1, logits.shape[0]):
-        possible = (logits[channel] >= logits[0]) & mixed
+        possible = ((logits[channel] >= logits[0]) & mixed).any(0)
         if present[channel]:
-            possible |= torch.from_numpy(winner == channel).to(logits.device)
-        hits = _bounding_box(possible)
-        if hits is None:
+            possible |= torch.from_numpy((winner == channel).any(0)).to(logits.device)
+        lines = (possible.any(1), possible.any(0))
+        if not lines[0].any():
             continue
-        size = logits.shape[1:]
-        k, j, i = (
-            slice(max(s.start - 1, 0), min(s.stop + 1, n)) for s, n in zip(hits, size, strict=True)
-        )
-        coarse = (k, j, i)
-        k, j, i = (_touched(s, n, m) for s, n, m in zip(coarse, size, fine_size, strict=True))
-        boxes.append(ClassBox(channel, coarse, (k, j, i)))
+        coarse, fine = [], []
+        for line, size, new_size in zip(lines, logits.shape[2:], fine_size, strict=True):
+            hits = line.nonzero()
+            wide = slice(max(int(hits[0]) - 1, 0), min(int(hits[-1]) + 2, size))
+            coarse.append(wide)
+            fine.append(_touched(wide, size, new_size))
+        if all(part.start < part.stop for part in fine):
+            boxes.append(ClassBox(channel, (coarse[0], coarse[1]), (fine[0], fine[1])))
     return boxes
-
-
-def _bounding_box(mask: Tensor) -> tuple[slice, slice, slice] | None:
-    planes = mask.any(2)
-    ranges = []
-    for line in (planes.any(1), planes.any(0), mask.any(0).any(0)):
-        hits = line.nonzero()
-        if len(hits) == 0:
-            return None
-        ranges.append(slice(int(hits[0]), int(hits[-1]) + 1))
-    return (ranges[0], ranges[1], ranges[2])
 
 
 def _touched(coarse: slice, size: int, fine_size: int) -> slice:
@@ -136,58 +137,72 @@ def upsample_argmax(
     """
     monitor = monitor or Monitor()
     logits = reduce_axes(logits, fine_size)
-    boxes = class_boxes(logits, fine_size)
-    result = torch.zeros(fine_size, dtype=torch.uint8)
+    result = np.zeros(fine_size, np.uint8)
+    taps = linear_taps(logits.shape[1], fine_size[0])
+
+    def work(slab: slice) -> None:
+        _upsample_slab(logits, taps, slab, result)
+
+    slabs = [
+        slice(start, min(start + SLAB, fine_size[0])) for start in range(0, fine_size[0], SLAB)
+    ]
+    in_threads(work, slabs, lambda fraction: monitor.step("upsample", fraction))
+    return result
+
+
+def _upsample_slab(
+    logits: Tensor,
+    taps: tuple[np.ndarray, np.ndarray, np.ndarray],
+    slab: slice,
+    result: np.ndarray,
+) -> None:
+    """Write the output slices `slab` of `result`; `taps` as `linear_taps` gives them for k."""
+    lower, upper, fraction = (values[slab] for values in taps)
+    first = int(lower[0])
+    logits = logits[:, first : int(upper[-1]) + 1]
+    plane = result.shape[1:]
+    boxes = class_boxes(logits, plane)
     if not boxes:
-        return result.numpy()
-    k, j, i = (
+        return
+    j, i = (
         slice(min(b.fine[a].start for b in boxes), max(b.fine[a].stop for b in boxes))
-        for a in range(3)
+        for a in range(2)
     )
-    union = (k, j, i)
-    k, j, i = (slice(0, n) for n in logits.shape[1:])
-    planes = [_Planes(logits, ClassBox(0, (k, j, i), union), fine_size)]
-    planes += [_Planes(logits, box, fine_size) for box in boxes]
-    lower, upper, fraction = linear_taps(logits.shape[1], fine_size[0])
-    for n in range(union[0].start, union[0].stop):
-        monitor.step("upsample", (n - union[0].start) / (union[0].stop - union[0].start))
-        taps = (int(lower[n]), int(upper[n]), float(fraction[n]))
-        best = planes[0].blend(*taps)
+    everywhere = ClassBox(0, (slice(0, logits.shape[2]), slice(0, logits.shape[3])), (j, i))
+    background, *classes = (_Planes(logits, box, plane) for box in (everywhere, *boxes))
+    for n in range(len(lower)):
+        tap = (int(lower[n]) - first, int(upper[n]) - first, float(fraction[n]))
+        best = background.blend(*tap)
         labels = torch.zeros(best.shape, dtype=torch.uint8, device=best.device)
-        for plane in planes[1:]:
-            fine = plane.box.fine
-            if not fine[0].start <= n < fine[0].stop or 0 in plane.shape:
-                continue
-            value = plane.blend(*taps)
+        for one in classes:
+            value, fine = one.blend(*tap), one.box.fine
             part = (
-                slice(fine[1].start - union[1].start, fine[1].stop - union[1].start),
-                slice(fine[2].start - union[2].start, fine[2].stop - union[2].start),
+                slice(fine[0].start - j.start, fine[0].stop - j.start),
+                slice(fine[1].start - i.start, fine[1].stop - i.start),
             )
-            labels[part].masked_fill_(value > best[part], plane.box.channel)
+            labels[part].masked_fill_(value > best[part], one.box.channel)
             torch.maximum(best[part], value, out=best[part])
-        result[n, union[1], union[2]] = labels.cpu()
-    return result.numpy()
+        result[slab.start + n, j, i] = labels.cpu().numpy()
 
 
 class _Planes:
     """In-plane enlarged coarse slices of one class; the last two are kept."""
 
-    def __init__(self, logits: Tensor, box: ClassBox, fine_size: tuple[int, int, int]) -> None:
+    def __init__(self, logits: Tensor, box: ClassBox, fine_size: tuple[int, ...]) -> None:
         self.box = box
         self._logits = logits[box.channel]
         device = logits.device
-        weights_j = axis_weights(logits.shape[2], fine_size[1])[box.fine[1], box.coarse[1]]
-        weights_i = axis_weights(logits.shape[3], fine_size[2])[box.fine[2], box.coarse[2]]
+        weights_j = axis_weights(logits.shape[2], fine_size[0])[box.fine[0], box.coarse[0]]
+        weights_i = axis_weights(logits.shape[3], fine_size[1])[box.fine[1], box.coarse[1]]
         self._weights_j = torch.from_numpy(np.ascontiguousarray(weights_j)).to(device)
         self._weights_i = torch.from_numpy(np.ascontiguousarray(weights_i.T)).to(device)
-        self.shape = (weights_j.shape[0], weights_i.shape[0])
         self._kept: dict[int, Tensor] = {}
 
     def _plane(self, k: int) -> Tensor:
         if k not in self._kept:
             while len(self._kept) >= PLANES_KEPT:
                 del self._kept[min(self._kept)]
-            coarse = self._logits[k, self.box.coarse[1], self.box.coarse[2]].float()
+            coarse = self._logits[k, self.box.coarse[0], self.box.coarse[1]].float()
             self._kept[k] = self._weights_j @ (coarse @ self._weights_i)
         return self._kept[k]
 

@@ -85,6 +85,25 @@ def _starts(length: int, window: int, step: float) -> list[int]:
     return [round(n * (length - window) / (count - 1)) for n in range(count)]
 
 
+def evened_window(
+    grid: Sequence[int], patch: Sequence[int], multiple: Sequence[int], step: float
+) -> Size:
+    """Window for a network that takes any size: as few as `patch` allows, none larger than needed.
+
+    Parameters
+    ----------
+    grid, patch, multiple, step
+        As for `plan_windows`; neighbours overlap by (1 - step) of `patch`.
+    """
+    size = []
+    for length, largest, unit in zip(grid, patch, multiple, strict=True):
+        largest = min(length, max(unit, largest // unit * unit))
+        overlap = math.ceil((1 - step) * largest)
+        count = 1 if largest >= length else math.ceil((length - overlap) / (largest - overlap))
+        size.append(min(largest, math.ceil((length + (count - 1) * overlap) / count / unit) * unit))
+    return (size[0], size[1], size[2])
+
+
 def plan_windows(
     grid: Sequence[int], patch: Sequence[int], multiple: Sequence[int], step: float
 ) -> WindowPlan:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from FlareSegmentLib.bundle_info import DESCRIPTION
 from FlareSegmentLib.errors import InputError
+from FlareSegmentLib.fixed_norm import FIXED_STATISTICS
 from FlareSegmentLib.labels import target_by_id
 from FlareSegmentLib.model_choice import available_models
 
@@ -83,6 +84,10 @@ def initial_weights(
             )
         network, entry = localiser, entry_or_none
     weights = {key: value.detach().clone() for key, value in network.state_dict().items()}
+    for key in expected.keys() - weights.keys():
+        if key.endswith(FIXED_STATISTICS):
+            # The model has instance norms, the network to train will keep their statistics.
+            weights[key] = expected[key].clone()
     _check_shapes(settings, entry, weights, expected)
     _warn_of_differences(settings, entry, spacing)
     return weights

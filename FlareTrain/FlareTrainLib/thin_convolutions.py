@@ -25,7 +25,8 @@ def avoid_faulty_depth(network: nn.Module) -> None:
     """
     for module in network.modules():
         if isinstance(module, nn.Conv3d) and _is_affected(module):
-            module.forward = partial(_forward, module.forward)  # type: ignore[method-assign]
+            # Not `forward`: the norm of a block may be part of the weights it is called with.
+            module._conv_forward = partial(_forward, module._conv_forward)  # type: ignore[method-assign]
 
 
 def _is_affected(convolution: nn.Conv3d) -> bool:
@@ -37,8 +38,11 @@ def _is_affected(convolution: nn.Conv3d) -> bool:
     )
 
 
-def _forward(original: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+Convolve = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+
+def _forward(original: Convolve, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if x.shape[2] != FAULTY_DEPTH or x.device.type != "cpu":
-        return original(x)
+        return original(x, weight, bias)
     deeper = functional.pad(x, (0, 0, 0, 0, 0, 1))
-    return original(deeper)[:, :, :FAULTY_DEPTH]
+    return original(deeper, weight, bias)[:, :, :FAULTY_DEPTH]

@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from FlareSegmentLib.devices import choose_precision
 from FlareSegmentLib.errors import FlareError, InputError
+from FlareSegmentLib.fixed_norm import FIXED_STATISTICS, fixed_norms, measuring
 from FlareSegmentLib.network import SubvoxelUNet, build_network
 
 from . import training_log
@@ -29,6 +30,13 @@ from .training_settings import TEXT_NETWORK, TrainingSettings
 
 RECOVERIES = 8
 """Returns to the last good checkpoint, each with half the rate, before the run gives up."""
+
+
+MEASURED_CROPS = 120
+"""Crops whose statistics "fixed" norms keep."""
+
+MEASURING = 7
+"""Tells the crops that are measured from those of the training."""
 
 
 class Diverged(Exception):
@@ -117,10 +125,8 @@ class Trainer:
         fit, processes = self.settings.fit, self.processes
         mine = range(processes.rank, fit.batch, processes.count)
         batch = self.sampler.batch((fit.seed, self.attempt), step, mine)
-        low, high, mean, scale = fit.intensity
-        image = batch.image.clamp(low, high).sub_(mean).div_(scale)
         return Batch(
-            image[:, None].to(self.device),
+            self._shown(batch.image),
             batch.labels.to(self.device),
             batch.known.to(self.device),
         )
@@ -134,6 +140,7 @@ class Trainer:
             If loss or gradient are not finite; the weights are then as before.
         """
         self.model.train()
+        self._fix_norms_when_due()
         rate = self.learning_rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -154,6 +161,33 @@ class Trainer:
         self._update_average()
         self.step += 1
         return {name: term.detach() for name, term in terms.items()}
+
+    def _fix_norms_when_due(self) -> None:
+        """Measure what "fixed" norms keep from here on; nothing where it was done before."""
+        fit = self.settings.fit
+        norms = fixed_norms(self.network)
+        if not norms or bool(norms[0].measured) or self.step < fit.norms_fixed_from * fit.steps:
+            return
+        autocast = torch.autocast(
+            self.device.type, self.precision, enabled=self.precision != torch.float32
+        )
+        # Every process measures the same crops, so that all keep the same.
+        key = (fit.seed, self.attempt, MEASURING)
+        with torch.no_grad(), autocast, measuring(self.network):
+            for crop in range(MEASURED_CROPS):
+                image = self._shown(self.sampler.batch(key, crop, [0]).image)
+                if self.device.type == "cpu":
+                    image = image.contiguous(memory_format=torch.channels_last_3d)
+                self.network(image)
+        for key_, value in self.network.state_dict().items():
+            if key_.endswith(FIXED_STATISTICS):
+                self.averaged[key_].copy_(value)
+        self.log({"step": self.step, "event": "norms fixed", "crops": MEASURED_CROPS})
+
+    def _shown(self, image: Tensor) -> Tensor:
+        """(batch, k, j, i) HU as the network wants it, (batch, 1, k, j, i)."""
+        low, high, mean, scale = self.settings.fit.intensity
+        return image.clamp(low, high).sub_(mean).div_(scale)[:, None].to(self.device)
 
     def _update_average(self) -> None:
         decay = min(self.settings.fit.average, (1 + self.step) / (10 + self.step))

@@ -54,6 +54,9 @@ class FitSettings:
         Steps between two lines of the log, and between two validations (0: at the end only).
     save_every
         Seconds between two checkpoints.
+    norms_fixed_from
+        Share of the steps after which a network with "fixed" norms keeps the statistics of its
+        windows, measured then; until then it normalises by each window's own.
     """
 
     steps: int = 4000
@@ -69,6 +72,7 @@ class FitSettings:
     report_every: int = 20
     validate_every: int = 0
     save_every: float = 120.0
+    norms_fixed_from: float = 0.5
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "report_every"):
@@ -76,6 +80,10 @@ class FitSettings:
                 raise ValueError(f"{name} is {getattr(self, name)}, but must be at least 1")
         if not 0 <= self.average < 1:
             raise ValueError(f"average is {self.average}, but must be from 0 to below 1")
+        if not 0 <= self.norms_fixed_from <= 1:
+            raise ValueError(
+                f"norms_fixed_from is {self.norms_fixed_from}, but must be from 0 to 1"
+            )
 
 
 @dataclass(frozen=True)

@@ -144,9 +144,7 @@ def reference_labels(bundle: ModelBundle, scan: Volume, box: list[list[int]]) ->
     predictor = Predictor(bundle.network(), bundle.info.network, False, cpu, torch.float32)
     image = resample_volume(region, predictor.working_size(region.shape, canonical.spacing))
     with torch.inference_mode():
-        logits = predictor.predict(
-            image, bundle.info.network.patch, 0.5, None, Monitor(), WindowCount()
-        )
+        logits = predictor.predict(image, predictor.patch, 0.5, None, Monitor(), WindowCount())
         for key, offset in bundle.info.inference.logit_offsets.items():
             logits[1 + bundle.info.targets.index(key)] += offset
     result = np.zeros(scan.array.shape, np.uint8)

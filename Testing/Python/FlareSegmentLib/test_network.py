@@ -34,6 +34,15 @@ def test_depth_to_space_puts_every_channel_at_its_subvoxel() -> None:
         assert y[0, c, k * 2 + a, j, i * 3 + d] == x[0, channel, k, j, i]
 
 
+@pytest.mark.parametrize("stem", [(1, 1, 1), (1, 2, 2), (2, 2, 2)])
+def test_logits_slice_by_slice_are_those_of_the_whole(stem: tuple[int, int, int]) -> None:
+    torch.manual_seed(0)
+    network = SubvoxelUNet(UNetSettings(5, (4, 8, 8), stem)).eval()
+    x = torch.randn(1, 1, *(2 * n + n * axis for axis, n in enumerate(network.size_multiple)))
+    with torch.inference_mode():
+        torch.testing.assert_close(network.logits_on_cpu(x), network(x)[0])
+
+
 def test_the_bundled_configuration_has_at_most_six_million_parameters() -> None:
     count = sum(p.numel() for p in SubvoxelUNet(UNetSettings()).parameters())
     assert 5_000_000 < count <= 6_000_000

@@ -165,7 +165,7 @@ def test_out_of_memory_takes_smaller_windows_and_says_so(
     forward = segmenter.predictor.forward
     sizes: list[int] = []
 
-    def short_of_memory(image: torch.Tensor) -> torch.Tensor:
+    def short_of_memory(image: torch.Tensor, *_: object) -> torch.Tensor:
         sizes.append(image.numel())
         if image.numel() > 10_000:
             raise torch.OutOfMemoryError("CUDA out of memory (injected)")
@@ -183,7 +183,7 @@ def test_hopeless_memory_ends_in_a_sentence(
 ) -> None:
     segmenter = Segmenter(ModelBundle.load(tiny_bundle), "cpu", SETTINGS)
 
-    def never(image: torch.Tensor) -> torch.Tensor:
+    def never(image: torch.Tensor, *_: object) -> torch.Tensor:
         raise MemoryError
 
     monkeypatch.setattr(segmenter.predictor, "forward", never)
@@ -196,7 +196,7 @@ def test_an_error_of_another_kind_is_not_hidden(
 ) -> None:
     segmenter = Segmenter(ModelBundle.load(tiny_bundle), "cpu", SETTINGS)
 
-    def broken(image: torch.Tensor) -> torch.Tensor:
+    def broken(image: torch.Tensor, *_: object) -> torch.Tensor:
         raise RuntimeError("expected 5D input")
 
     monkeypatch.setattr(segmenter.predictor, "forward", broken)
@@ -239,7 +239,7 @@ def test_an_organ_that_wins_no_voxel_does_not_appear_between_two(
     """
     liver, gallbladder, stomach = 1, 9, 11
 
-    def logits(image: torch.Tensor) -> torch.Tensor:
+    def logits(image: torch.Tensor, *_: object) -> torch.Tensor:
         result = torch.full((15, *image.shape), -5.0)
         half = image.shape[2] // 2
         result[liver, :, :, :half], result[liver, :, :, half:] = 1.0, -1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from FlareSegmentLib.windows import plan_windows, round_up
+from FlareSegmentLib.windows import evened_window, plan_windows, round_up
 
 
 @pytest.mark.parametrize("grid", [(32, 32, 32), (96, 160, 176), (16, 240, 48), (208, 64, 64)])
@@ -36,6 +36,22 @@ def test_neighbours_are_at_most_a_step_apart() -> None:
 
 def test_patch_smaller_than_the_networks_multiple_is_one_multiple() -> None:
     assert plan_windows((64, 64, 64), (8, 8, 8), (16, 16, 16), 0.5).size == (16, 16, 16)
+
+
+@pytest.mark.parametrize("length", [8, 96, 97, 104, 136, 137, 200, 500])
+def test_an_evened_window_covers_with_as_few_and_no_more(length: int) -> None:
+    """Of up to 100 voxels in multiples of 8, neighbours overlapping by a quarter."""
+    grid = round_up((length, 8, 8), (8, 8, 8))
+    window = evened_window(grid, (100, 100, 100), (8, 8, 8), 0.75)
+    assert window[0] % 8 == 0
+    assert 8 <= window[0] <= 96
+    plan = plan_windows(grid, window, (8, 8, 8), 0.75)
+    largest = plan_windows(grid, (96, 96, 96), (8, 8, 8), 0.75)
+    assert len(plan.boxes) == len(largest.boxes)
+    assert plan.boxes[-1][0].stop == grid[0]
+    # At most a multiple of the network is computed for nothing in each window.
+    overlap = (len(plan.boxes) - 1) * 24
+    assert len(plan.boxes) * window[0] <= grid[0] + overlap + 8 * len(plan.boxes)
 
 
 def test_blending_weights_are_symmetric_and_positive() -> None:

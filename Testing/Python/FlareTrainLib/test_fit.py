@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_parts import same, state_of, tiny, trainer_of
+from training_parts import UNET, same, state_of, tiny, trainer_of
 
+from FlareSegmentLib.fixed_norm import FIXED_STATISTICS, fixed_norms
+from FlareTrainLib import trainer as trainer_module
 from FlareTrainLib import training_log
 from FlareTrainLib.crop_settings import CutMixSettings, SamplingSettings, TumorSettings
 from FlareTrainLib.fit import fit, fit_run
@@ -52,6 +54,31 @@ def test_networks_with_dropout_resume_exactly_too(packed_patients: Path, tmp_pat
     torch.manual_seed(98)
     fit_run(tmp_path / "half", packed_patients, settings, device="cpu")
     assert same(state_of(tmp_path / "half"), state_of(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("stop", [2, 4])
+def test_norms_are_fixed_once_and_a_resumed_run_keeps_them(
+    packed_patients: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
+) -> None:
+    """From step 3 of 6; stopped before or after that, the run is the same to the bit."""
+    monkeypatch.setattr(trainer_module, "MEASURED_CROPS", 5)
+    fixed = Part(UNET.name, {**UNET.arguments, "norm": "fixed"})
+    settings = replace(tiny(norms_fixed_from=0.5), network=fixed)
+    fit_run(tmp_path / "whole", packed_patients, settings, device="cpu")
+    half = trainer_of(tmp_path / "half", packed_patients, settings)
+    for _ in range(stop):
+        half.train_step(half.draw(half.step))
+    assert all(bool(n.measured) == (stop > 3) for n in fixed_norms(half.network))
+    half.save()
+    fit_run(tmp_path / "half", packed_patients, settings, device="cpu")
+    whole = state_of(tmp_path / "whole")
+    assert same(state_of(tmp_path / "half"), whole)
+    log = [json.loads(x) for x in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    assert [x["step"] for x in log if x.get("event") == "norms fixed"] == [3]
+    for key, value in whole["network"].items():
+        if key.endswith(FIXED_STATISTICS):
+            assert torch.equal(whole["averaged"][key], value)
+            assert not key.endswith("mean") or bool(value.any())
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "novograd", "adam"])

@@ -77,6 +77,20 @@ def test_training_starts_with_the_bundles_weights(
     assert not torch.allclose(trained(tmp_path / "other")[key], value, atol=1e-3)
 
 
+def test_a_model_with_instance_norms_can_become_one_with_fixed_norms(
+    bundle: Path, packed_patients: Path, tmp_path: Path
+) -> None:
+    settings = tiny(Part(UNET.name, {**UNET.arguments, "norm": "fixed"}), initial=str(bundle))
+    settings = replace(settings, fit=replace(settings.fit, norms_fixed_from=0.0))
+    fit_run(tmp_path, packed_patients, settings, device="cpu")
+    weights = trained(tmp_path)
+    for key, value in ModelBundle.load(bundle).network().state_dict().items():
+        torch.testing.assert_close(weights[key], value, rtol=0, atol=1e-9)
+    measured = [value for key, value in weights.items() if key.endswith(".measured")]
+    assert measured
+    assert all(measured)
+
+
 def test_a_resumed_run_needs_no_bundle_any_more(
     bundle: Path, packed_patients: Path, tmp_path: Path
 ) -> None:
