@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from . import __version__
@@ -18,7 +17,7 @@ from .checking import check_ct
 from .cleanup import TUMOR, coarse_labels
 from .coarse_support import CoarseSupport
 from .component_removal import remove_stray_components
-from .fragments import absorb_fragments
+from .fragments import absorb_fragments, lesion_boxes
 from .geometry import canonical_volume
 from .labels import target_by_id
 from .localiser import agreement, organ_components, organs_on_grid, region_of_interest
@@ -239,11 +238,9 @@ class SegmentationRun:
         if cleanup is None or TUMOR not in keys:
             return
         channel, least = keys.index(TUMOR) + 1, cleanup.least_ml.get(TUMOR, 0.0)
-        box = ndimage.find_objects(winner, channel)[channel - 1 : channel]
-        if box and box[0] is not None:
-            # The clean-up has taken tumor out of all cells without a voxel that it wins.
-            near = _scaled(box[0], winner.shape, labels.shape)
-            absorb_fragments(labels[near], channel, least, spacing)
+        boxes = lesion_boxes(winner, channel, labels.shape)
+        if boxes:
+            absorb_fragments(labels, channel, least, spacing, boxes)
 
     def _logits(self, image: Tensor, foreground: np.ndarray | None) -> Tensor:
         """Logits (channels, k, j, i) of `image`, (k, j, i) HU on the working grid."""
@@ -301,15 +298,6 @@ def _spacing(
 ) -> tuple[float, ...]:
     """Spacing (mm) of a grid of `size` voxels over the box of `shape` voxels of `spacing`."""
     return tuple(n * s / m for n, s, m in zip(shape, spacing, size, strict=True))
-
-
-def _scaled(box: Box, size: Sequence[int], new_size: Sequence[int]) -> Box:
-    """Give `box` of a grid of `size` voxels on one of `new_size`, a coarse voxel and more wider."""
-    k, j, i = (
-        slice(max(0, (part.start - 2) * m // n), min(m, -(-(part.stop + 2) * m // n)))
-        for part, n, m in zip(box, size, new_size, strict=True)
-    )
-    return k, j, i
 
 
 def _bounds(box: Box | None) -> list[list[int]] | None:

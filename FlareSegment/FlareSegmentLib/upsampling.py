@@ -1,13 +1,10 @@
 """From logits on the network's grid to labels on the scan's grid, without full-size logits.
 
-Trilinear interpolation is separable: each coarse slice of a class is enlarged in plane once
-(two small matrix products), two neighbouring ones are blended per output slice, and a running
-maximum keeps the best class. The result equals the argmax of fully interpolated logits.
-
-A class is only computed where it can win. Inside a cell of eight coarse voxels that all have the
-same winner, that winner wins everywhere (interpolation is a convex combination). In other cells
-a class must reach the background at some corner. The box around those voxels, one coarse voxel
-larger, contains every output voxel the class can get.
+Inside a cell of eight coarse voxels that all have the same winner, that winner wins everywhere:
+trilinear interpolation is a convex combination. So only blocks of cells with different winners are
+interpolated, and in them only the background and the classes that reach it at some corner. The
+interpolation is separable: two small matrix products in plane, one along k. The result equals the
+argmax of fully interpolated logits.
 """
 
 from __future__ import annotations
@@ -16,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from .progress import Monitor
@@ -26,20 +22,8 @@ from .threads import in_threads
 REDUCTION_LIMIT = 2.0
 """Above this reduction an axis is filtered before the argmax; see `resampling`."""
 
-PLANES_KEPT = 2
-
-
-SLAB = 12
-"""Output slices at a time. In a thin slab the box around a class is small."""
-
-
-@dataclass(frozen=True)
-class ClassBox:
-    """Where one class can win in a slab: coarse ranges (j, i) and the output ranges they touch."""
-
-    channel: int
-    coarse: tuple[slice, slice]
-    fine: tuple[slice, slice]
+BLOCK = (8, 16, 16)
+"""Cells (k, j, i) of a block. Small enough that most are of one class, and for a core's cache."""
 
 
 def largest_channel(logits: Tensor) -> np.ndarray:
@@ -49,72 +33,6 @@ def largest_channel(logits: Tensor) -> np.ndarray:
     vectorized there.
     """
     return logits.max(0).indices.to(torch.uint8).cpu().numpy()
-
-
-def boundary_cells(winner: np.ndarray) -> np.ndarray:
-    """Voxels that belong to a cell whose eight corners do not all have the same winner.
-
-    Parameters
-    ----------
-    winner
-        (k, j, i) uint8 channel of the largest logit.
-    """
-    mixed = np.zeros(winner.shape, bool)
-    for axis in range(3):
-        lower = [slice(None)] * 3
-        upper = [slice(None)] * 3
-        lower[axis], upper[axis] = slice(None, -1), slice(1, None)
-        differs = winner[tuple(lower)] != winner[tuple(upper)]
-        mixed[tuple(lower)] |= differs
-        mixed[tuple(upper)] |= differs
-    # Corners of a mixed cell are at most one voxel, in every direction, from a mixed edge.
-    return ndimage.maximum_filter(mixed, size=3)
-
-
-def class_boxes(logits: Tensor, fine_size: tuple[int, int]) -> list[ClassBox]:
-    """Boxes outside which a class cannot be the largest; channel 0 (background) is everywhere.
-
-    Parameters
-    ----------
-    logits
-        (channels, k, j, i) of a slab, any float type.
-    fine_size
-        Output voxels (j, i) of the same slab.
-
-    Returns
-    -------
-    In the order of channels; boxes without an output voxel are left out.
-    """
-    winner = largest_channel(logits)
-    present = np.bincount(winner.ravel(), minlength=logits.shape[0])
-    if present[0] == winner.size:
-        return []
-    mixed = torch.from_numpy(boundary_cells(winner)).to(logits.device)
-    boxes = []
-    for channel in range(1, logits.shape[0]):
-        possible = ((logits[channel] >= logits[0]) & mixed).any(0)
-        if present[channel]:
-            possible |= torch.from_numpy((winner == channel).any(0)).to(logits.device)
-        lines = (possible.any(1), possible.any(0))
-        if not lines[0].any():
-            continue
-        coarse, fine = [], []
-        for line, size, new_size in zip(lines, logits.shape[2:], fine_size, strict=True):
-            hits = line.nonzero()
-            wide = slice(max(int(hits[0]) - 1, 0), min(int(hits[-1]) + 2, size))
-            coarse.append(wide)
-            fine.append(_touched(wide, size, new_size))
-        if all(part.start < part.stop for part in fine):
-            boxes.append(ClassBox(channel, (coarse[0], coarse[1]), (fine[0], fine[1])))
-    return boxes
-
-
-def _touched(coarse: slice, size: int, fine_size: int) -> slice:
-    """Output voxels whose interpolation stays within the coarse range."""
-    lower, upper, fraction = linear_taps(size, fine_size)
-    first, last = np.where(fraction < 1, lower, upper), np.where(fraction > 0, upper, lower)
-    inside = np.flatnonzero((first >= coarse.start) & (last < coarse.stop))
-    return slice(int(inside[0]), int(inside[-1]) + 1) if len(inside) else slice(0, 0)
 
 
 def upsample_argmax(
@@ -129,86 +47,102 @@ def upsample_argmax(
     fine_size
         Output voxels (k, j, i) covering the same box, voxel-edge aligned.
     monitor
-        Told the fraction done; asked for cancel at every output slice.
+        Told the fraction done; asked for cancel between blocks of slices.
 
     Returns
     -------
-    (k, j, i) uint8 channel numbers. Peak memory is the result plus a few output slices per class.
+    (k, j, i) uint8 channel numbers. Peak memory is the result and some MB per thread.
     """
     monitor = monitor or Monitor()
-    logits = reduce_axes(logits, fine_size)
-    result = np.zeros(fine_size, np.uint8)
-    taps = linear_taps(logits.shape[1], fine_size[0])
-
-    def work(slab: slice) -> None:
-        _upsample_slab(logits, taps, slab, result)
-
-    slabs = [
-        slice(start, min(start + SLAB, fine_size[0])) for start in range(0, fine_size[0], SLAB)
-    ]
-    in_threads(work, slabs, lambda fraction: monitor.step("upsample", fraction))
-    return result
-
-
-def _upsample_slab(
-    logits: Tensor,
-    taps: tuple[np.ndarray, np.ndarray, np.ndarray],
-    slab: slice,
-    result: np.ndarray,
-) -> None:
-    """Write the output slices `slab` of `result`; `taps` as `linear_taps` gives them for k."""
-    lower, upper, fraction = (values[slab] for values in taps)
-    first = int(lower[0])
-    logits = logits[:, first : int(upper[-1]) + 1]
-    plane = result.shape[1:]
-    boxes = class_boxes(logits, plane)
-    if not boxes:
-        return
-    j, i = (
-        slice(min(b.fine[a].start for b in boxes), max(b.fine[a].stop for b in boxes))
-        for a in range(2)
+    logits = reduce_axes(logits, fine_size).cpu()
+    upsampling = _Upsampling(logits, fine_size)
+    in_threads(
+        upsampling.fill,
+        upsampling.axes[0].blocks,
+        lambda fraction: monitor.step("upsample", fraction),
     )
-    everywhere = ClassBox(0, (slice(0, logits.shape[2]), slice(0, logits.shape[3])), (j, i))
-    background, *classes = (_Planes(logits, box, plane) for box in (everywhere, *boxes))
-    for n in range(len(lower)):
-        tap = (int(lower[n]) - first, int(upper[n]) - first, float(fraction[n]))
-        best = background.blend(*tap)
-        labels = torch.zeros(best.shape, dtype=torch.uint8, device=best.device)
-        for one in classes:
-            value, fine = one.blend(*tap), one.box.fine
-            part = (
-                slice(fine[0].start - j.start, fine[0].stop - j.start),
-                slice(fine[1].start - i.start, fine[1].stop - i.start),
-            )
-            labels[part].masked_fill_(value > best[part], one.box.channel)
-            torch.maximum(best[part], value, out=best[part])
-        result[slab.start + n, j, i] = labels.cpu().numpy()
+    return upsampling.result
 
 
-class _Planes:
-    """In-plane enlarged coarse slices of one class; the last two are kept."""
+@dataclass(frozen=True)
+class Block:
+    """Cells of one axis: coarse voxels at their corners, output voxels in them."""
 
-    def __init__(self, logits: Tensor, box: ClassBox, fine_size: tuple[int, ...]) -> None:
-        self.box = box
-        self._logits = logits[box.channel]
-        device = logits.device
-        weights_j = axis_weights(logits.shape[2], fine_size[0])[box.fine[0], box.coarse[0]]
-        weights_i = axis_weights(logits.shape[3], fine_size[1])[box.fine[1], box.coarse[1]]
-        self._weights_j = torch.from_numpy(np.ascontiguousarray(weights_j)).to(device)
-        self._weights_i = torch.from_numpy(np.ascontiguousarray(weights_i.T)).to(device)
-        self._kept: dict[int, Tensor] = {}
+    coarse: slice
+    fine: slice
 
-    def _plane(self, k: int) -> Tensor:
-        if k not in self._kept:
-            while len(self._kept) >= PLANES_KEPT:
-                del self._kept[min(self._kept)]
-            coarse = self._logits[k, self.box.coarse[0], self.box.coarse[1]].float()
-            self._kept[k] = self._weights_j @ (coarse @ self._weights_i)
-        return self._kept[k]
 
-    def blend(self, lower: int, upper: int, fraction: float) -> Tensor:
-        """Logits of one output slice within the class's box; a new tensor."""
-        return torch.lerp(self._plane(lower), self._plane(upper), fraction)
+class Axis:
+    """One axis of an enlargement, cut into blocks that share out the output voxels.
+
+    Parameters
+    ----------
+    size, new_size
+        Coarse and output voxels.
+    cells
+        Of a block.
+
+    Attributes
+    ----------
+    nearest
+        (new_size,) a coarse voxel at a corner of each output voxel's cell.
+    """
+
+    def __init__(self, size: int, new_size: int, cells: int) -> None:
+        self.nearest, upper, _ = linear_taps(size, new_size)
+        self.weights = torch.from_numpy(axis_weights(size, new_size))
+        self.blocks: list[Block] = []
+        starts = np.searchsorted(self.nearest, np.arange(0, size, cells))
+        for start, stop in zip(starts, [*starts[1:], new_size], strict=True):
+            if start < stop:
+                coarse = slice(int(self.nearest[start]), int(upper[stop - 1]) + 1)
+                self.blocks.append(Block(coarse, slice(int(start), int(stop))))
+
+    def weights_of(self, block: Block) -> Tensor:
+        """(output, coarse) voxels of a block: what each takes from each."""
+        return self.weights[block.fine, block.coarse]
+
+
+class _Upsampling:
+    """One call of `upsample_argmax`; `fill` may run for several blocks along k at a time."""
+
+    def __init__(self, logits: Tensor, fine_size: tuple[int, int, int]) -> None:
+        self.logits = logits
+        self.result = np.zeros(fine_size, np.uint8)
+        self.axes = [
+            Axis(n, m, cells)
+            for n, m, cells in zip(logits.shape[1:], fine_size, BLOCK, strict=True)
+        ]
+
+    def fill(self, k: Block) -> None:
+        """Write the output slices of a block along k."""
+        winner = largest_channel(self.logits[:, k.coarse])
+        if not winner.any():
+            return
+        of_k, of_j, of_i = self.axes
+        # Right wherever the corners of a cell agree; the other blocks are written again.
+        planes = winner[:, of_j.nearest][:, :, of_i.nearest]
+        np.take(planes, of_k.nearest[k.fine] - k.coarse.start, 0, out=self.result[k.fine])
+        for j in of_j.blocks:
+            for i in of_i.blocks:
+                corners = winner[:, j.coarse, i.coarse]
+                if corners.min() != corners.max():
+                    self._interpolate(k, j, i)
+
+    def _interpolate(self, k: Block, j: Block, i: Block) -> None:
+        logits = self.logits[:, k.coarse, j.coarse, i.coarse].flatten(1).float()
+        wins = (logits[1:] >= logits[0]).any(1)
+        channels = [0, *(wins.nonzero()[:, 0] + 1).tolist()]
+        size = tuple(part.coarse.stop - part.coarse.start for part in (k, j, i))
+        few = logits[channels].view(len(channels), *size)
+        weights = [axis.weights_of(b) for axis, b in zip(self.axes, (k, j, i), strict=True)]
+        few = weights[1] @ (few @ weights[2].T)
+        fine = (weights[0] @ few.flatten(2)).view(len(channels), -1, *few.shape[2:])
+        best, labels = fine[0], torch.zeros(fine.shape[1:], dtype=torch.uint8)
+        for channel, value in zip(channels[1:], fine[1:], strict=True):
+            labels.masked_fill_(value > best, channel)
+            torch.maximum(best, value, out=best)
+        self.result[k.fine, j.fine, i.fine] = labels.numpy()
 
 
 def reduce_axes(logits: Tensor, fine_size: tuple[int, int, int]) -> Tensor:

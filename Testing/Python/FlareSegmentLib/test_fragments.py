@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+from torch.nn import functional
 
-from FlareSegmentLib.fragments import absorb_fragments
+from FlareSegmentLib.cleanup import CleanupSettings
+from FlareSegmentLib.component_removal import remove_stray_components
+from FlareSegmentLib.fragments import absorb_fragments, lesion_boxes
+from FlareSegmentLib.upsampling import upsample_argmax
 
 SPACING = (2.0, 1.0, 1.0)
 TUMOR = 3
+SPARING = CleanupSettings(least_ml={}, share=0.0)
 
 
 def _organ_with_lesion() -> np.ndarray:
@@ -67,3 +73,37 @@ def test_all_of_a_grid_becomes_background_when_there_is_nothing_else() -> None:
     labels = np.full((2, 2, 2), TUMOR, np.uint8)
     assert absorb_fragments(labels, TUMOR, 1.0, SPACING) == 1
     assert not labels.any()
+
+
+def test_boxes_of_lesions_hold_what_is_found_without_them() -> None:
+    """Random lesions, enlarged as logits are: the same pieces go, whichever way they are found."""
+    generator = torch.Generator().manual_seed(4)
+    absorbed = 0
+    for _ in range(8):
+        lesions = torch.randn(1, 1, 8, 9, 10, generator=generator)
+        logits = functional.interpolate(lesions, size=(24, 26, 28), mode="trilinear")[0]
+        logits = torch.cat([torch.full_like(logits, 0.9), torch.full_like(logits, -9), logits])
+        winner = remove_stray_components(logits, 0.01, ("liver", "tumor"), SPARING, None)
+        size = (50, 70, 61)
+        labels = upsample_argmax(logits, size)
+        everywhere, boxed = labels.copy(), labels.copy()
+        count = absorb_fragments(everywhere, 2, 0.2, SPACING)
+        boxes = lesion_boxes(winner, 2, size)
+        assert len(boxes) > 1
+        assert absorb_fragments(boxed, 2, 0.2, SPACING, boxes) == count
+        np.testing.assert_array_equal(boxed, everywhere)
+        absorbed += count
+    assert absorbed > 20
+
+
+def test_a_piece_cut_by_a_box_is_left_to_another() -> None:
+    labels = np.zeros((10, 20, 30), np.uint8)
+    labels[4, 5, 8:14] = TUMOR
+    whole, part = slice(0, 10), slice(0, 12)
+    assert absorb_fragments(labels, TUMOR, 1.0, SPACING, [(whole, slice(0, 20), part)]) == 0
+    assert absorb_fragments(labels, TUMOR, 1.0, SPACING, [(whole, slice(0, 20), slice(0, 30))]) == 1
+
+
+def test_no_lesion_has_no_box() -> None:
+    assert lesion_boxes(np.ones((4, 4, 4), np.uint8), TUMOR, (8, 8, 8)) == []
+    assert lesion_boxes(np.zeros((4, 4, 4), np.uint8), TUMOR, (8, 8, 8)) == []

@@ -12,7 +12,6 @@ from FlareSegmentLib import upsampling
 from FlareSegmentLib.errors import Cancelled
 from FlareSegmentLib.progress import Monitor
 from FlareSegmentLib.upsampling import (
-    class_boxes,
     reference_argmax,
     upsample_argmax,
     upsample_labels,
@@ -56,32 +55,57 @@ def test_equals_brute_force_where_axes_shrink(
     np.testing.assert_array_equal(upsample_argmax(logits, fine), reference_argmax(logits, fine))
 
 
-def test_boxes_are_tight_around_a_small_organ() -> None:
-    """Speed rests on this: an organ of 3 voxels must not be computed over the whole slice."""
-    logits = torch.zeros(3, 6, 30, 30)
+def test_only_blocks_with_different_winners_are_interpolated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Speed rests on this: a small organ must not be computed over the whole scan."""
+    monkeypatch.setattr(upsampling, "BLOCK", (8, 8, 8))
+    seen = []
+    interpolate = upsampling._Upsampling._interpolate
+
+    def count(self: upsampling._Upsampling, *blocks: upsampling.Block) -> None:
+        seen.append(tuple(block.coarse.start for block in blocks))
+        interpolate(self, *blocks)
+
+    monkeypatch.setattr(upsampling._Upsampling, "_interpolate", count)
+    logits = torch.zeros(3, 24, 32, 32)
     logits[0] = 5
-    logits[1, 2:5, 10:13, 20:23] = 9
+    logits[1, 10:13, 11:13, 19:22] = 9
     logits[2] = -5
-    (box,) = class_boxes(logits, (60, 60))
-    assert box.channel == 1
-    assert [(s.start, s.stop) for s in box.coarse] == [(9, 14), (19, 24)]
-    assert [(s.start, s.stop) for s in box.fine] == [(19, 27), (39, 47)]
+    found = upsample_argmax(logits, (40, 60, 60))
+    assert seen == [(8, 8, 16)]
+    expected = functional.interpolate(logits[None], size=(40, 60, 60), mode="trilinear")[0]
+    np.testing.assert_array_equal(found, expected.argmax(0))
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_slabs_and_threads_do_not_show(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fine", [(47, 40, 22), (12, 9, 31), (7, 14, 15)])
+def test_blocks_and_threads_do_not_show(
+    threads: int, fine: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     logits = organ_like_logits((12, 14, 15), 2)
-    expected = functional.interpolate(logits[None], size=(47, 40, 22), mode="trilinear")[0]
+    expected = functional.interpolate(logits[None], size=fine, mode="trilinear")[0].argmax(0)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        for slab in (1, 5, 200):
-            monkeypatch.setattr(upsampling, "SLAB", slab)
-            found = upsample_argmax(logits, (47, 40, 22))
-            np.testing.assert_array_equal(found, expected.argmax(0))
+        for block in ((1, 1, 1), (3, 5, 4), (200, 200, 200)):
+            monkeypatch.setattr(upsampling, "BLOCK", block)
+            np.testing.assert_array_equal(upsample_argmax(logits, fine), expected)
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("size", "new_size"), [(10, 33), (10, 10), (10, 7), (1, 5), (5, 3)])
+def test_blocks_share_out_the_output(size: int, new_size: int) -> None:
+    for cells in (1, 3, 50):
+        axis = upsampling.Axis(size, new_size, cells)
+        covered = [n for block in axis.blocks for n in range(block.fine.start, block.fine.stop)]
+        assert covered == list(range(new_size))
+        for block in axis.blocks:
+            # Nothing from outside of its coarse voxels is needed.
+            sums = axis.weights_of(block).sum(1)
+            torch.testing.assert_close(sums, torch.ones_like(sums))
 
 
 def test_only_background_gives_an_empty_map() -> None:
@@ -90,7 +114,8 @@ def test_only_background_gives_an_empty_map() -> None:
     assert not upsample_argmax(logits, (9, 9, 9)).any()
 
 
-def test_cancel_ends_it() -> None:
+def test_cancel_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upsampling, "BLOCK", (1, 16, 16))
     asked = []
 
     def cancel() -> bool:
