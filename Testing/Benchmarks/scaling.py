@@ -130,7 +130,8 @@ def _over_floor(runs: list[tuple[Measurement, Floor]]) -> list[str]:
     return [
         f"A case takes {_span(ratios)} times the floor; at most {AIM:.0f} "
         f"was aimed for and is {reached}. Where the rest goes, in times of the floor: `overlap` is "
-        "the network itself again, because windows overlap by half: they hold "
+        "what the network computes beyond the region, because sizes are rounded up and regions "
+        "larger than a window take several that overlap: windows hold "
         f"{_span(overlaps)} times the voxels of the region. `around it` is "
         "blending and cleaning up; `read` and `write` are mostly gzip, and they, `resample` "
         "and `upsample` grow with the scan while the floor does not.",
