@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from FlareSegmentLib.bundle_info import DESCRIPTION
 from FlareSegmentLib.errors import InputError
-from FlareSegmentLib.fixed_norm import FIXED_STATISTICS
 from FlareSegmentLib.labels import target_by_id
 from FlareSegmentLib.model_choice import available_models
 
@@ -70,6 +69,7 @@ def initial_weights(
         When the bundle is damaged.
     """
     from FlareSegmentLib.bundle import ModelBundle
+    from FlareSegmentLib.fixed_norm import FIXED_STATISTICS
 
     bundle = ModelBundle.load(find_bundle(settings.initial))
     _check_targets(settings, bundle)

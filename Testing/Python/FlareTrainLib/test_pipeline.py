@@ -252,5 +252,5 @@ def test_an_unknown_setting_is_refused_with_a_hint(recipe: Path) -> None:
 
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"no recipe 'p9'. Give one of base, best, p1"):
+    with pytest.raises(InputError, match=r"no recipe 'p9'. Give one of base, best, continue, p1"):
         read_recipe("p9")
