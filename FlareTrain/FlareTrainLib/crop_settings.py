@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,9 @@ class AugmentationSettings:
         Probability of Gaussian smoothing (soft kernels).
     recolor, recolor_hu
         Probability and standard deviation of an offset per organ (contrast phases).
+    calm_from, calm
+        From this share of the steps on all probabilities are multiplied by `calm`: what is learned
+        last is scans as they are. 1 for never.
     """
 
     spatial: float = 0.6
@@ -97,6 +100,16 @@ class AugmentationSettings:
     blur: float = 0.15
     recolor: float = 0.25
     recolor_hu: float = 25.0
+    calm_from: float = 1.0
+    calm: float = 0.4
+
+    def at(self, share: float) -> AugmentationSettings:
+        """Give the settings after this share of the steps."""
+        if self.calm_from >= 1 or share < self.calm_from:
+            return self
+        names = ("spatial", "low_resolution", "blur", "recolor")
+        calmer = {name: getattr(self, name) * self.calm for name in names}
+        return replace(self, calm_from=1.0, **calmer)
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,8 @@ class CropSampler:
         FLARE ids in the order of the network's targets.
     device
         Where crops are made and augmented; the cases stay where they are.
+    steps
+        Of the whole training, for what changes in its course.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class CropSampler:
         cutmix: CutMixSettings = CutMixSettings(),
         targets: tuple[int, ...] = tuple(range(1, TUMOR + 1)),
         device: torch.device | str = "cpu",
+        steps: int = 1,
     ) -> None:
         self.device = torch.device(device)
         self.scans = [c for c in cases if c.case.kind == "scan"]
@@ -85,6 +88,7 @@ class CropSampler:
         self.tumors = tumors
         self.cutmix = cutmix
         self.targets = targets
+        self.steps = steps
         self.objects = self._tumor_objects() if cutmix.probability > 0 else []
         self._places = CropPlaces(self.scans, sampling, targets)
         self._numbers = target_numbers(targets)
@@ -107,6 +111,7 @@ class CropSampler:
             settings.cutmix,
             settings.targets,
             device,
+            settings.fit.steps,
         )
 
     def batch(self, key: Sequence[int], step: int, indices: Sequence[int]) -> Batch:
@@ -118,10 +123,11 @@ class CropSampler:
             Seed, and whatever else tells runs apart.
         """
         common = np.random.default_rng([*key, step])
+        augmentation = self.augmentation.at(step / self.steps)
         size = self._size(common)
         scans = self._places.scans_of_batch(common, step)
         samples = [
-            self.draw(np.random.default_rng([*key, step, 1 + index]), size, scans)
+            self.draw(np.random.default_rng([*key, step, 1 + index]), size, scans, augmentation)
             for index in indices
         ]
         device = samples[0].image.device
@@ -135,7 +141,13 @@ class CropSampler:
         # Four times as fast on a CPU as indexing by a volume.
         return self._numbers.to(labels.device).index_select(0, labels.flatten()).view(labels.shape)
 
-    def draw(self, rng: np.random.Generator, size: Size, scans: list[LoadedCase]) -> Sample:
+    def draw(
+        self,
+        rng: np.random.Generator,
+        size: Size,
+        scans: list[LoadedCase],
+        augmentation: AugmentationSettings,
+    ) -> Sample:
         """One augmented crop of `scans`, or of a volume without targets."""
         settings = self.sampling
         if self.negatives and rng.random() < settings.negative:
@@ -144,7 +156,7 @@ class CropSampler:
         else:
             loaded, centre = self._places.draw(rng, size, scans)
         spacing = self._spacing_of(loaded)
-        image, labels = self._cut(loaded, centre, size, rng)
+        image, labels = self._cut(loaded, centre, size, rng, augmentation)
         known = loaded.known
         if loaded.case.kind == "scan" and TUMOR in self.targets:
             image, labels, pasted = self._paste(image, labels, known, spacing, rng)
@@ -155,7 +167,7 @@ class CropSampler:
             if count:
                 # With a tumor put into it the crop counts as labelled (P3's rule for CutMix).
                 known = known | {TUMOR}
-        image = change_intensity(image, labels, rng, self.augmentation, spacing)
+        image = change_intensity(image, labels, rng, augmentation, spacing)
         return Sample(image, labels, known)
 
     def _size(self, rng: np.random.Generator) -> Size:
@@ -167,7 +179,12 @@ class CropSampler:
         return loaded.case.spacing or self.spacing
 
     def _cut(
-        self, loaded: LoadedCase, centre: np.ndarray, size: Size, rng: np.random.Generator
+        self,
+        loaded: LoadedCase,
+        centre: np.ndarray,
+        size: Size,
+        rng: np.random.Generator,
+        augmentation: AugmentationSettings,
     ) -> tuple[Tensor, Tensor]:
         half = np.asarray(size) / 2
         shape = np.asarray(loaded.shape)
@@ -175,11 +192,11 @@ class CropSampler:
         # border is the scan's border, not by invented voxels.
         low, high = np.minimum(half, shape / 2), np.maximum(shape - half, shape / 2)
         centre = np.clip(centre, low, high)
-        if rng.random() >= self.augmentation.spatial:
+        if rng.random() >= augmentation.spatial:
             return crop(loaded.image, loaded.labels, centre, size, self.device)
         spacing = self._spacing_of(loaded)
-        matrix = random_matrix(rng, self.augmentation, spacing)
-        field = random_displacement(rng, self.augmentation, spacing)
+        matrix = random_matrix(rng, augmentation, spacing)
+        field = random_displacement(rng, augmentation, spacing)
         return warp(loaded.image, loaded.labels, centre, size, matrix, field, self.device)
 
     def _paste(

@@ -107,11 +107,15 @@ def test_a_pasted_tumor_makes_the_crop_an_annotated_one(packed_patients: Path) -
     healthy = next(c for c in sampler.scans if c.case.name == "healthy")
     pasted = 0
     for seed in range(8):
-        sample = sampler.draw(np.random.default_rng(seed), (16, 24, 24), [three])
+        sample = sampler.draw(
+            np.random.default_rng(seed), (16, 24, 24), [three], sampler.augmentation
+        )
         shows = bool((sample.labels == TUMOR).any())
         assert (TUMOR in sample.known) == shows
         pasted += shows
-        free = sampler.draw(np.random.default_rng(seed), (16, 24, 24), [healthy])
+        free = sampler.draw(
+            np.random.default_rng(seed), (16, 24, 24), [healthy], sampler.augmentation
+        )
         assert not bool((free.labels == TUMOR).any())
     assert pasted >= 6
 
@@ -188,3 +192,28 @@ def test_closing_ends_the_thread_with_batches_still_waiting() -> None:
     assert batches.next() == 0
     batches.close()
     assert threading.active_count() == before
+
+
+def test_crops_are_calmer_towards_the_end(packed_patients: Path) -> None:
+    """With `calm` 0 the last tenth of the steps shows scans without any of the chances."""
+    wild = AugmentationSettings(spatial=1.0, recolor=1.0, low_resolution=1.0, blur=1.0)
+    calm = replace(wild, calm_from=0.9, calm=0.0)
+    plain = AugmentationSettings(spatial=0.0, recolor=0.0, low_resolution=0.0, blur=0.0)
+
+    def crop(augmentation: AugmentationSettings, step: int) -> torch.Tensor:
+        sampler = sampler_of(packed_patients, augmentation=augmentation, steps=100)
+        return sampler.batch((1, 0), step, [0]).image
+
+    assert torch.equal(crop(calm, 89), crop(wild, 89))
+    assert not torch.equal(crop(calm, 90), crop(wild, 90))
+    assert torch.equal(crop(calm, 90), crop(plain, 90))
+    assert not torch.equal(crop(wild, 90), crop(plain, 90))
+
+
+def test_chances_and_only_they_are_multiplied() -> None:
+    settings = AugmentationSettings(calm_from=0.5, calm=0.25)
+    assert settings.at(0.49) == settings
+    later = settings.at(0.5)
+    assert (later.spatial, later.recolor) == (settings.spatial / 4, settings.recolor / 4)
+    assert (later.noise, later.rotation) == (settings.noise, settings.rotation)
+    assert AugmentationSettings().at(1.0) == AugmentationSettings()
