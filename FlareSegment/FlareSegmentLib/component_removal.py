@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .cleanup import TUMOR, CleanupSettings, stray_voxels
 from .coarse_support import CoarseSupport
+from .threads import in_threads
 from .upsampling import largest_channel
 
 REMOVED = -1e4
@@ -74,10 +75,13 @@ def _keep_near(logits: Tensor, winner: np.ndarray) -> None:
     appear by the dozen at a scan's resolution, and nothing has judged them here. A cell that has
     a voxel of the target at one of its corners keeps all its logits.
     """
-    for channel, box in enumerate(ndimage.find_objects(winner, len(logits) - 1), start=1):
+    boxes = ndimage.find_objects(winner, len(logits) - 1)
+
+    def keep(channel: int) -> None:
+        box = boxes[channel - 1]
         if box is None:
             logits[channel] = REMOVED
-            continue
+            return
         k, j, i = (slice(max(0, part.start - 1), part.stop + 1) for part in box)
         near = ndimage.maximum_filter(winner[k, j, i] == channel, size=3)
         kept = logits[channel, k, j, i].masked_fill(
@@ -85,3 +89,5 @@ def _keep_near(logits: Tensor, winner: np.ndarray) -> None:
         )
         logits[channel] = REMOVED
         logits[channel, k, j, i] = kept
+
+    in_threads(keep, range(1, len(logits)))

@@ -27,12 +27,16 @@ BLOCK = (8, 16, 16)
 
 
 def largest_channel(logits: Tensor) -> np.ndarray:
-    """Channel of the largest logit, the first of equals: (channels, k, j, i) to uint8 (k, j, i).
+    """Channel of the largest logit, the first of equals: (channels, k, j, i) to uint8 (k, j, i)."""
+    result = np.empty(logits.shape[1:], np.uint8)
 
-    `Tensor.max` is the faster of the two over a leading axis on CPU; `Tensor.argmax` is not
-    vectorized there.
-    """
-    return logits.max(0).indices.to(torch.uint8).cpu().numpy()
+    def fill(slab: slice) -> None:
+        # `Tensor.max` is the faster of the two over a leading axis; `argmax` is not vectorized.
+        result[slab] = logits[:, slab].max(0).indices.to(torch.uint8).cpu().numpy()
+
+    starts = range(0, len(result), BLOCK[0])
+    in_threads(fill, [slice(start, start + BLOCK[0]) for start in starts])
+    return result
 
 
 def upsample_argmax(
@@ -116,7 +120,7 @@ class _Upsampling:
 
     def fill(self, k: Block) -> None:
         """Write the output slices of a block along k."""
-        winner = largest_channel(self.logits[:, k.coarse])
+        winner = self.logits[:, k.coarse].max(0).indices.to(torch.uint8).numpy()
         if not winner.any():
             return
         of_k, of_j, of_i = self.axes
