@@ -112,6 +112,13 @@ class Predictor:
             return self.entry.patch
         return tuple(max(n, m) for n, m in zip(self.entry.patch, LARGEST_WINDOW, strict=True))
 
+    def plan(self, size: Sequence[int], patch: Sequence[int], step: float) -> WindowPlan:
+        """Windows over an image of `size` voxels (k, j, i), which is padded to `multiple`."""
+        padded = round_up(size, self.multiple)
+        if self.any_size:
+            patch = evened_window(padded, patch, self.multiple, step)
+        return plan_windows(padded, patch, self.multiple, step)
+
     def working_size(self, shape: Sequence[int], spacing: Sequence[float]) -> Size:
         """Voxels (k, j, i) of the network's grid over a box of `shape` voxels of `spacing` mm."""
         if self.entry.fixed_size:
@@ -200,9 +207,7 @@ class Predictor:
             image = functional.pad(
                 image[None, None], (0, pad[2], 0, pad[1], 0, pad[0]), mode="replicate"
             )[0, 0]
-        if self.any_size:
-            patch = evened_window(padded, patch, self.multiple, step)
-        plan = plan_windows(padded, patch, self.multiple, step)
+        plan = self.plan(size, patch, step)
         if len(plan.boxes) == 1:
             logits = self.forward(image, partial(_tell, monitor, 0, 1))
             count.computed += 1

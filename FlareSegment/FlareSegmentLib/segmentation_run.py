@@ -245,13 +245,26 @@ class SegmentationRun:
     def _logits(self, image: Tensor, foreground: np.ndarray | None) -> Tensor:
         """Logits (channels, k, j, i) of `image`, (k, j, i) HU on the working grid."""
         predictor, settings = self.segmenter.predictor, self.settings
-        patch, count = settings.patch or predictor.patch, self.count
         logits = predictor.predict(
-            image, patch, settings.step, foreground, self.monitor, count, settings.window_filter
+            image,
+            self._patch,
+            settings.step,
+            foreground,
+            self.monitor,
+            self.count,
+            settings.window_filter,
         )
         for key in settings.logit_offsets.keys() & set(self.info.targets):
             logits[1 + self.info.targets.index(key)] += settings.logit_offsets[key]
         return logits
+
+    @property
+    def _patch(self) -> tuple[int, ...]:
+        return self.settings.patch or self.segmenter.predictor.patch
+
+    def _takes_one_window(self, size: Sequence[int]) -> bool:
+        plan = self.segmenter.predictor.plan(size, self._patch, self.settings.step)
+        return len(plan.boxes) == 1
 
     def _clean_up(
         self, logits: Tensor, scan: Volume, box: Box, coarse: _Coarse | None
@@ -274,7 +287,7 @@ class SegmentationRun:
         limits: Box | None,
         size: Sequence[int],
     ) -> np.ndarray | None:
-        """Where windows are needed on the working grid of `box`; None for everywhere.
+        """Where windows are needed on the working grid of `box`; None for everywhere, or for one.
 
         Limits leave windows out and change none of the others: a network that sees less than a
         window of the scan about an organ finds it less well.
@@ -282,6 +295,8 @@ class SegmentationRun:
         shape = tuple(part.stop - part.start for part in box)
         spacing = _spacing(shape, scan.spacing, size)
         foreground = None
+        if limits is None and self._takes_one_window(size):
+            return None
         if coarse is not None:
             foreground = organs_on_grid(coarse.organs, box, scan.array.shape, size, spacing)
         if limits is None:

@@ -33,17 +33,12 @@ def main() -> None:
 
     from FlareSegmentLib.bundle import ModelBundle
     from FlareSegmentLib.segmenter import InferenceSettings, Segmenter
-    from FlareSegmentLib.windows import evened_window, plan_windows, round_up
 
     bundle = ModelBundle.load(arguments.model)
     settings = replace(InferenceSettings.of(bundle.info.inference), precision=arguments.precision)
     segmenter = Segmenter(bundle, arguments.device, settings)
     predictor = segmenter.predictor
-    grid = round_up(arguments.size, predictor.multiple)
-    patch = predictor.patch
-    if predictor.any_size:
-        patch = evened_window(grid, patch, predictor.multiple, settings.step)
-    plan = plan_windows(grid, patch, predictor.multiple, settings.step)
+    plan = predictor.plan(arguments.size, predictor.patch, settings.step)
     window = torch.randn(plan.size)
     best = math.inf
     with torch.inference_mode():

@@ -61,13 +61,14 @@ def section(chosen: Options) -> str:
             ]
         )
         runs.append((run, _floor(chosen, run)))
-    head = ("case s", "process s", "floor s", "case/floor", "GiB", "windows")
+    head = ("case s", "process s", "floor s", "case/floor", "open/floor", "GiB", "windows")
     return "\n\n".join(
         [
             f"Seconds per stage; {inputs.DEFAULT_CASE} with its slices interpolated, so that the "
             f"anatomy is the same and the grid grows; {runs_said(chosen.runs)}, one process each. "
             "`process` holds start-up and loading of the model too, `rest` the checks and reports "
-            "between the stages.",
+            "between the stages. `open` is a case without `read` and `write`: from an opened scan "
+            "to its label map, as in Slicer.",
             markdown_table(("volume", *STAGES, "rest", *head), [_row(*each) for each in runs]),
             *_over_floor([(run, floor) for run, floor in runs if floor is not None]),
         ]
@@ -106,6 +107,7 @@ def _row(run: Measurement, floor: Floor | None) -> tuple[str, ...]:
         f"{run.seconds:.2f}",
         "-" if floor is None else f"{floor.seconds:.2f}",
         "-" if floor is None else f"{run.case_seconds / floor.seconds:.1f}",
+        "-" if floor is None else f"{_opened(run) / floor.seconds:.1f}",
         f"{run.peak_bytes / GIB:.2f}",
         windows,
     )
@@ -119,17 +121,25 @@ def _rest(run: Measurement) -> float:
     return run.case_seconds - sum(run.result["seconds"].values())
 
 
+def _opened(run: Measurement) -> float:
+    """Seconds of a case from the opened scan to the label map."""
+    seconds = run.result["seconds"]
+    return run.case_seconds - seconds["read"] - seconds["write"]
+
+
 def _over_floor(runs: list[tuple[Measurement, Floor]]) -> list[str]:
     """Say where the time beyond the floor goes, in times of the floor; nothing without a floor."""
     if not runs:
         return []
     ratios = [run.case_seconds / floor.seconds for run, floor in runs]
+    opened = [_opened(run) / floor.seconds for run, floor in runs]
     reached = "reached" if max(ratios) <= AIM else "missed"
     overlaps = [floor.overlap for _, floor in runs]
     head = ("volume", "floor", "overlap", "around it", *(s for s in STAGES if s != "network"))
     return [
         f"A case takes {_span(ratios)} times the floor; at most {AIM:.0f} "
-        f"was aimed for and is {reached}. Where the rest goes, in times of the floor: `overlap` is "
+        f"was aimed for and is {reached}. From the opened scan it takes {_span(opened)} times the "
+        "floor. Where the rest goes, in times of the floor: `overlap` is "
         "what the network computes beyond the region, because sizes are rounded up and regions "
         "larger than a window take several that overlap: windows hold "
         f"{_span(overlaps)} times the voxels of the region. `around it` is "
