@@ -62,7 +62,7 @@ class NetworkEntry:
     spacing
         Working grid (k, j, i) mm; empty when `fixed_size` is given.
     patch
-        Largest window (k, j, i) voxels.
+        Largest window (k, j, i) voxels; a network with fixed norms is given larger ones.
     fixed_size
         Whole-volume grid (k, j, i) voxels instead of a spacing (P4), or empty.
     intensity

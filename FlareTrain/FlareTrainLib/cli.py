@@ -96,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
             "fit": _fit,
             "evaluate": _evaluate,
             "export": _export,
+            "average": _average,
             "study": _study,
             "recipes": _recipes,
         },
@@ -221,6 +222,16 @@ def _export(options: argparse.Namespace) -> int:
     export_bundle(
         options.output, options.name, version, network, localiser, facts, inference=inference
     )
+    print(options.output)
+    return 0
+
+
+def _average(options: argparse.Namespace) -> int:
+    from .averaging import average_bundles
+    from .initial_weights import find_bundle
+
+    models = [find_bundle(model) for model in options.models]
+    average_bundles(models, options.output, options.name, options.model_version)
     print(options.output)
     return 0
 

@@ -156,6 +156,15 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     add("-o", "--output", required=True, type=Path, metavar="BUNDLE", help="folder of the model")
 
 
+def _add_average(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    models = "folders of models that began with the same weights, or names of available models"
+    add("models", nargs="+", metavar="BUNDLE", help=models)
+    add("--name", required=True, help="name of the model")
+    add("--model-version", default="1", metavar="VERSION", help="(%(default)s)")
+    add("-o", "--output", required=True, type=Path, metavar="BUNDLE", help="folder of the model")
+
+
 def _add_study(parser: argparse.ArgumentParser) -> None:
     from .study_cli import add_arguments
 
@@ -211,6 +220,11 @@ _COMMANDS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...
         "export",
         "Write the weights of a training run as a bundle that FlareSegment loads.",
         _add_export,
+    ),
+    (
+        "average",
+        "Average the weights of models that come from one training, or went on from one model.",
+        _add_average,
     ),
     (
         "study",
