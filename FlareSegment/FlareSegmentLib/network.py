@@ -22,6 +22,7 @@ from .fixed_norm import FixedNorm
 from .instance_norm import instance_norm_leaky_relu, suits
 from .nnunet_small import PlainUNet, PlainUNetSettings
 from .segresnet import TextSegResNet, TextSegResNetSettings
+from .threads import in_threads
 from .two_stage import ResidualUNet, ResidualUNetSettings
 
 Size = tuple[int, int, int]
@@ -208,11 +209,14 @@ class SubvoxelUNet(nn.Module):
         k, j, i = features.shape[1:]
         logits = torch.empty((self.settings.channels, k * a, j * b, i * d))
         spread = logits.view(-1, k, a, j, b, i, d)
-        for n in range(k):
+
+        def fill(n: int) -> None:
             rows = features[:, n].permute(1, 2, 0).flatten(0, 1)
             of_slice = torch.addmm(bias[:, None], weight, rows.T).view(-1, a, b, d, j, i)
             for x, y, z in itertools.product(range(a), range(b), range(d)):
                 spread[:, n, x, :, y, :, z] = of_slice[:, x, y, z]
+
+        in_threads(fill, range(k))
         return logits
 
     def fold_norms(self) -> None:
