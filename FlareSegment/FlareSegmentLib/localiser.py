@@ -41,9 +41,9 @@ class LocaliserSettings:
         than the lower ends of the kidneys, 0.18 to 0.24, are given up with the noise.
     doubtful_agreement
         Below this the result comes with a note. Scans whose header has the wrong directions lie
-        below: mirrored 0.60, upside down 0.65, prone 0.31, on the side 0.34, where the same scan
-        as it lies has 0.85 (flare-base 0.4.0, the same command). Of 26 whole scans only one of
-        55 mm does, with 0.63; the others have 0.75 and more, phantoms 0.74.
+        below: mirrored 0.59, upside down 0.24, prone 0.41, on the side 0.33, where the same scan
+        as it lies has 0.85 (flare-base 0.5.0, the same command). Of 26 whole scans only one of
+        55 mm does, with 0.62; the others have 0.76 and more, phantoms 0.72.
     seen_by_both
         Keys of large organs of which the network may keep a small piece only where the localiser
         sees the organ too, see `coarse_support`.

@@ -188,12 +188,26 @@ def change_intensity(
         image = image + rng.uniform(-1, 1) * settings.shift
     if settings.gamma > 1 and rng.random() < 0.3:
         image = bend(image, math.exp(rng.uniform(-1, 1) * math.log(settings.gamma)))
-    if rng.random() < 0.35:
+    if rng.random() < settings.noise_chance:
         # A generator of its own: torch's global one is not the same from thread to thread.
         generator = torch.Generator(image.device).manual_seed(int(rng.integers(2**62)))
-        noise = torch.randn(image.shape, generator=generator, device=image.device)
-        image = image + noise * (rng.random() * settings.noise)
+        image = image + _noise(image, rng, generator, settings) * (rng.random() * settings.noise)
     return image
+
+
+def _noise(
+    image: Tensor,
+    rng: np.random.Generator,
+    generator: torch.Generator,
+    settings: AugmentationSettings,
+) -> Tensor:
+    """Noise of a scan whose voxels are up to `noise_grain` times as long, enlarged as scans are."""
+    if settings.noise_grain == 1 or rng.random() < 0.5:
+        return torch.randn(image.shape, generator=generator, device=image.device)
+    grain = rng.uniform(1, settings.noise_grain, 3)
+    size = [max(2, round(n / g)) for n, g in zip(image.shape, grain, strict=True)]
+    noise = torch.randn((1, 1, *size), generator=generator, device=image.device)
+    return functional.interpolate(noise, size=image.shape, mode="trilinear")[0, 0]
 
 
 def bend(image: Tensor, exponent: float) -> Tensor:

@@ -75,6 +75,9 @@ class AugmentationSettings:
         Largest standard deviation of the displacement field.
     shift, contrast, noise
         Brightness shift (HU), contrast factor away from one, noise standard deviation (HU).
+    noise_chance, noise_grain
+        Probability of noise, and the largest size of its grains in voxels, per axis: scans with
+        larger voxels than the working grid's have it; 1 for white noise only.
     gamma
         Largest exponent, or its inverse, over the soft-tissue window; 1 for none.
     low_resolution
@@ -95,6 +98,8 @@ class AugmentationSettings:
     shift: float = 35.0
     contrast: float = 0.15
     noise: float = 30.0
+    noise_chance: float = 0.35
+    noise_grain: float = 1.0
     gamma: float = 1.0
     low_resolution: float = 0.25
     blur: float = 0.15

@@ -160,6 +160,19 @@ def test_fast_path_agrees_with_the_reference_path(bundle: ModelBundle, scan: Vol
     assert_same_organs(fast.array, reference, scan.voxel_volume_ml)
 
 
+def test_one_pass_gives_the_organs_of_windows(bundle: ModelBundle, scan: Volume) -> None:
+    """What is said of a place does not depend on the window; only borders differ a little."""
+    settings = InferenceSettings.of(bundle.info.inference)
+    whole = Segmenter(bundle, "cpu", settings).segment(scan)
+    assert whole.report["windows"] == 2, "one of the localiser, one of the network"
+    parts = Segmenter(bundle, "cpu", replace(settings, patch=(96, 128, 160))).segment(scan)
+    assert parts.report["windows"] > 5
+    for target in targets():
+        volume = (whole.array == target.id).sum() * scan.voxel_volume_ml
+        if target.key != TUMOR and volume > SMALL_ML:
+            assert dsc(parts.array == target.id, whole.array == target.id) > 0.97, target.key
+
+
 def test_precision_of_this_machine_agrees_with_float32(bundle: ModelBundle, scan: Volume) -> None:
     if choose_precision("auto", torch.device("cpu")) == torch.float32:
         pytest.skip("this CPU is fastest in float32, so nothing is approximated")

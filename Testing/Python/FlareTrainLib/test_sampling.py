@@ -217,3 +217,26 @@ def test_chances_and_only_they_are_multiplied() -> None:
     assert (later.spatial, later.recolor) == (settings.spatial / 4, settings.recolor / 4)
     assert (later.noise, later.rotation) == (settings.noise, settings.rotation)
     assert AugmentationSettings().at(1.0) == AugmentationSettings()
+
+
+def test_noise_of_larger_voxels_has_grains() -> None:
+    """Neighbours are alike in half of the crops, as in a scan of larger voxels; else white."""
+    settings = AugmentationSettings(
+        noise_chance=1.0, noise_grain=3.0, noise=50.0, recolor=0.0, blur=0.0, low_resolution=0.0
+    )
+    white = replace(settings, noise_grain=1.0)
+
+    def likeness(settings: AugmentationSettings) -> list[float]:
+        flat, labels = torch.zeros(24, 24, 24), torch.zeros(24, 24, 24, dtype=torch.int64)
+        found = []
+        for seed in range(20):
+            rng = np.random.default_rng(seed)
+            image = change_intensity(flat, labels, rng, settings, SPACING)
+            image = image - image.mean()
+            shifted = (image[:, :, 1:] * image[:, :, :-1]).mean() / image.square().mean()
+            found.append(float(shifted))
+        return found
+
+    assert max(map(abs, likeness(white))) < 0.1
+    grained = [value > 0.2 for value in likeness(settings)]
+    assert 4 <= sum(grained) <= 16

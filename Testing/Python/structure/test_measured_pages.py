@@ -96,7 +96,9 @@ def test_card_names_grid_windows_and_size_of_the_network(model: Path, content: d
     card = (model / "README.md").read_text(encoding="utf-8")
     entry = content["network"]
     assert f"at {' x '.join(f'{n:g}' for n in entry['spacing'])} mm" in card
-    assert f"windows of {' x '.join(str(n) for n in entry['patch'])} voxels" in card
+    windows = f"windows of {' x '.join(str(n) for n in entry['patch'])} voxels"
+    fixed = entry["arguments"].get("norm") == "fixed"
+    assert ("one pass covers the region" if fixed else windows) in card
     from FlareSegmentLib.bundle import ModelBundle
 
     parameters = sum(p.numel() for p in ModelBundle.load(model).network().parameters())
