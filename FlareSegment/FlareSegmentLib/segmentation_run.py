@@ -223,7 +223,7 @@ class SegmentationRun:
         with self._timed("upsample"):
             if self.settings.upsampling == "labels":
                 return upsample_labels(logits, (k, j, i))
-            labels = upsample_argmax(logits, (k, j, i), self.monitor)
+            labels = upsample_argmax(logits, (k, j, i), self.monitor, winner)
             self._absorb_fragments(labels, winner, scan.spacing)
             return labels
 

@@ -40,7 +40,10 @@ def largest_channel(logits: Tensor) -> np.ndarray:
 
 
 def upsample_argmax(
-    logits: Tensor, fine_size: tuple[int, int, int], monitor: Monitor | None = None
+    logits: Tensor,
+    fine_size: tuple[int, int, int],
+    monitor: Monitor | None = None,
+    winner: np.ndarray | None = None,
 ) -> np.ndarray:
     """Channel of the largest trilinearly interpolated logit for every output voxel.
 
@@ -52,6 +55,8 @@ def upsample_argmax(
         Output voxels (k, j, i) covering the same box, voxel-edge aligned.
     monitor
         Told the fraction done; asked for cancel between blocks of slices.
+    winner
+        What `largest_channel` gives for `reduce_axes` of the logits, where it is known already.
 
     Returns
     -------
@@ -59,7 +64,9 @@ def upsample_argmax(
     """
     monitor = monitor or Monitor()
     logits = reduce_axes(logits, fine_size).cpu()
-    upsampling = _Upsampling(logits, fine_size)
+    if winner is None:
+        winner = largest_channel(logits)
+    upsampling = _Upsampling(logits, winner, fine_size)
     in_threads(
         upsampling.fill,
         upsampling.axes[0].blocks,
@@ -110,8 +117,8 @@ class Axis:
 class _Upsampling:
     """One call of `upsample_argmax`; `fill` may run for several blocks along k at a time."""
 
-    def __init__(self, logits: Tensor, fine_size: tuple[int, int, int]) -> None:
-        self.logits = logits
+    def __init__(self, logits: Tensor, winner: np.ndarray, fine_size: tuple[int, int, int]) -> None:
+        self.logits, self.winner = logits, winner
         self.result = np.zeros(fine_size, np.uint8)
         self.axes = [
             Axis(n, m, cells)
@@ -120,7 +127,7 @@ class _Upsampling:
 
     def fill(self, k: Block) -> None:
         """Write the output slices of a block along k."""
-        winner = self.logits[:, k.coarse].max(0).indices.to(torch.uint8).numpy()
+        winner = self.winner[k.coarse]
         if not winner.any():
             return
         of_k, of_j, of_i = self.axes

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from FlareSegmentLib.bundle import ModelBundle, ModelInfo, save_bundle
+from FlareSegmentLib.bundle_info import DESCRIPTION
 from FlareSegmentLib.errors import InputError
 
 
@@ -29,7 +30,7 @@ def average_bundles(
     bundles
         Two or more; the localiser is taken from the first.
     output
-        Folder of the new bundle, none of theirs.
+        Folder of the new bundle, without a model in it.
 
     Returns
     -------
@@ -38,7 +39,7 @@ def average_bundles(
     Raises
     ------
     InputError
-        If there are fewer than two, they are not of a kind, or `output` is one of them.
+        If there are fewer than two, they are not of a kind, or `output` holds a model.
     BundleError
         If one of them is damaged.
     OutputError
@@ -46,8 +47,8 @@ def average_bundles(
     """
     if len(bundles) < 2:
         raise InputError(f"An average needs two models or more; {len(bundles)} was given.")
-    if output.resolve() in {bundle.resolve() for bundle in bundles}:
-        raise InputError(f"'{output}' is one of the models to average. Choose another folder.")
+    if (output / DESCRIPTION).exists():
+        raise InputError(f"'{output}' holds a model already. Choose another folder.")
     loaded = [ModelBundle.load(bundle) for bundle in bundles]
     first = loaded[0]
     for folder, other in zip(bundles[1:], loaded[1:], strict=True):

@@ -15,6 +15,11 @@ from .sampling import Batch
 from .training_settings import TrainingSettings
 
 
+def autocast(device: str, precision: torch.dtype) -> torch.autocast:
+    """Context in which a network with float32 weights computes in `precision`."""
+    return torch.autocast(device, precision, enabled=precision != torch.float32)
+
+
 def batch_terms(
     model: nn.Module,
     loss: Loss,
@@ -37,7 +42,6 @@ def batch_terms(
     tumor = targets.index(TUMOR) + 1 if TUMOR in targets else None
     annotation = Annotation(batch.known, tumor)
     device = batch.image.device.type
-    autocast = torch.autocast(device, precision, enabled=precision != torch.float32)
     # On a GPU its many small steps would be slow, and DistributedDataParallel sees only what goes
     # through the model's own call.
     if (
@@ -47,10 +51,10 @@ def batch_terms(
         and loss.fusible
     ):
         image = batch.image.contiguous(memory_format=torch.channels_last_3d)
-        with autocast:
+        with autocast(device, precision):
             features = model.features(image)
         labels = space_to_depth(batch.labels.int(), model.settings.stem_stride)
         return loss.of_features(features, model.head, labels, annotation)
-    with autocast:
+    with autocast(device, precision):
         outputs = model(batch.image)
     return deeply_supervised(loss, outputs, batch.labels, annotation, settings.fit.coarsest)

@@ -17,7 +17,7 @@ from FlareSegmentLib.fixed_norm import FIXED_STATISTICS, fixed_norms, measuring
 from FlareSegmentLib.network import SubvoxelUNet, build_network
 
 from . import training_log
-from .batch_terms import batch_terms
+from .batch_terms import autocast, batch_terms
 from .checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
 from .losses import build_loss, loss_at
 from .optimizers import build_optimizer, rate_factor
@@ -168,20 +168,18 @@ class Trainer:
         norms = fixed_norms(self.network)
         if not norms or bool(norms[0].measured) or self.step < fit.norms_fixed_from * fit.steps:
             return
-        autocast = torch.autocast(
-            self.device.type, self.precision, enabled=self.precision != torch.float32
-        )
         # Every process measures the same crops, so that all keep the same.
         key = (fit.seed, self.attempt, MEASURING)
-        with torch.no_grad(), autocast, measuring(self.network):
+        computing = autocast(self.device.type, self.precision)
+        with torch.no_grad(), computing, measuring(self.network):
             for crop in range(MEASURED_CROPS):
                 image = self._shown(self.sampler.batch(key, crop, [0]).image)
                 if self.device.type == "cpu":
                     image = image.contiguous(memory_format=torch.channels_last_3d)
                 self.network(image)
-        for key_, value in self.network.state_dict().items():
-            if key_.endswith(FIXED_STATISTICS):
-                self.averaged[key_].copy_(value)
+        for name, value in self.network.state_dict().items():
+            if name.endswith(FIXED_STATISTICS):
+                self.averaged[name].copy_(value)
         self.log({"step": self.step, "event": "norms fixed", "crops": MEASURED_CROPS})
 
     def _shown(self, image: Tensor) -> Tensor:

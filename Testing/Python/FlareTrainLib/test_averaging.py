@@ -81,6 +81,6 @@ def test_one_model_is_no_average_and_none_is_overwritten(tmp_path: Path) -> None
     before = (one / "weights.pt").read_bytes()
     with pytest.raises(InputError, match="two models or more; 1 was given"):
         average_bundles([one], tmp_path / "mean", "mean")
-    with pytest.raises(InputError, match="one of the models"):
+    with pytest.raises(InputError, match="holds a model already"):
         average_bundles([one, two], one, "mean")
     assert (one / "weights.pt").read_bytes() == before
