@@ -13,9 +13,8 @@ def let_threads_sleep(environment: MutableMapping[str, str] | None = None) -> No
     """Make threads that are done with their part sleep until the others are, instead of spinning.
 
     By default they spin. When another program keeps a core busy, a spinning thread holds back the
-    very one that it waits for (`Testing/Benchmarks/busy.py` measures what that costs, from next to
-    nothing to 1.6 times a case's seconds). To be called before PyTorch is imported; a wish of the user in
-    the environment stands.
+    very one that it waits for; `Testing/Benchmarks/busy.py` measures what that costs. To be called
+    before PyTorch is imported; a wish of the user in the environment stands.
 
     Parameters
     ----------
