@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,6 +112,42 @@ def started_from(recipe: Recipe, folder_or_name: str) -> Recipe:
         else:
             logger.warning("%s has no localiser: the recipe's is trained from nothing", folder)
     return replace(recipe, network=network, localiser=localiser)
+
+
+def with_offsets(recipe: Recipe, annotated: Collection[int]) -> Recipe:
+    """Give the recipe the logit offsets of the model that its network starts with.
+
+    They answer to how the labels that the model learned from were drawn. Where people drew a
+    target by hand for this training, theirs are followed and its offset is not taken over. A
+    recipe with offsets of its own keeps these.
+
+    Parameters
+    ----------
+    annotated
+        Target ids that are annotated in some training case.
+
+    Raises
+    ------
+    InputError
+        When there is no such model.
+    """
+    from FlareSegmentLib.bundle import read_info
+
+    training = recipe.network.training
+    if not training.initial or training.initial_part != "network":
+        return recipe
+    if recipe.inference.logit_offsets:
+        return recipe
+    theirs = read_info(find_bundle(training.initial)).inference.logit_offsets
+    drawn = {target_by_id(label).key for label in annotated}
+    kept = {key: value for key, value in theirs.items() if key not in drawn}
+    if not kept:
+        return recipe
+    logger.info(
+        "kept the logit offsets of the model to start from for %s, which nobody annotated here",
+        ", ".join(kept),
+    )
+    return replace(recipe, inference=replace(recipe.inference, logit_offsets=kept))
 
 
 def _start(stage: NetworkStage, folder: Path, part: str) -> NetworkStage:

@@ -22,7 +22,7 @@ from FlareSegmentLib.run_progress import duration_text
 from .activity import tell
 from .case_split import RunSplit, with_split
 from .dataset import Dataset, check_trainable, read_dataset
-from .initial_weights import started_from
+from .initial_weights import started_from, with_offsets
 from .pseudo_labels import JobRunner, label_scans
 from .recipe import NetworkStage, Recipe, Teacher, read_recipe
 from .refinement import DECISIONS, RefinedCase, refine_dataset
@@ -106,6 +106,8 @@ def run_recipe(arguments: RunArguments) -> Path:
         logger.warning(note)
     if arguments.validate:
         check_validation(dataset, arguments.run)
+    # Not part of recipe.json: they follow from the model and the cases, as the labels do.
+    recipe = with_offsets(recipe, {label for case in dataset.cases for label in case.annotated})
     run = _Run(arguments, recipe, dataset)
     sources: dict[str, Path] = {}
     for teacher in recipe.teachers:

@@ -19,8 +19,8 @@ from FlareTrainLib.crop_settings import SamplingSettings
 from FlareTrainLib.export import TrainedNetwork, export_bundle
 from FlareTrainLib.fit import fit_run
 from FlareTrainLib.grid import PackSettings
-from FlareTrainLib.initial_weights import find_bundle, started_from
-from FlareTrainLib.recipe import NetworkStage, Recipe, read_recipe
+from FlareTrainLib.initial_weights import find_bundle, started_from, with_offsets
+from FlareTrainLib.recipe import Inference, NetworkStage, Recipe, read_recipe
 from FlareTrainLib.settings import Part
 from FlareTrainLib.training_settings import FitSettings, TrainingSettings
 
@@ -156,9 +156,33 @@ def test_the_bundled_model_can_be_named() -> None:
     assert Path(recipe.network.training.initial).name == "flare-base"
 
 
-def test_run_from_a_bundle(
-    bundle: Path, raw_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def with_two_offsets(bundle: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "offsets"
+    shutil.copytree(bundle, folder)
+    content = json.loads((folder / "model.json").read_text())
+    content["inference"]["logit_offsets"] = {"aorta": -2.0, "liver": -0.5}
+    (folder / "model.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_offsets_go_along_except_where_people_drew(with_two_offsets: Path) -> None:
+    recipe = started_from(Recipe("x"), str(with_two_offsets))
+    assert with_offsets(recipe, ()).inference.logit_offsets == {"aorta": -2.0, "liver": -0.5}
+    assert with_offsets(recipe, (1, 3)).inference.logit_offsets == {"aorta": -2.0}
+    assert with_offsets(recipe, (1, 5)).inference.logit_offsets == {}
+
+
+def test_a_recipe_keeps_its_own_offsets(with_two_offsets: Path) -> None:
+    recipe = started_from(
+        Recipe("x", inference=Inference(logit_offsets={"spleen": 1.0})), str(with_two_offsets)
+    )
+    assert with_offsets(recipe, ()).inference.logit_offsets == {"spleen": 1.0}
+    assert with_offsets(Recipe("y"), ()) == Recipe("y")
+
+
+def tiny_recipe(path: Path) -> Path:
+    """Write a recipe of one step, with a localiser."""
     training = {
         "network": {"name": UNET.name, "arguments": UNET.arguments},
         "fit": {"steps": 1, "learning_rate": 1e-12, "average": 0.0, "precision": "float32"},
@@ -166,11 +190,20 @@ def test_run_from_a_bundle(
     }
     stage = {"grid": {"spacing": [8, 8, 8]}, "patch": [16, 32, 32], "training": training}
     content = {"name": "tiny", "refine": {"sources": ["a"]}, "network": stage, "localiser": stage}
-    recipe = tmp_path / "tiny.json"
-    recipe.write_text(json.dumps(content))
+    path.write_text(json.dumps(content))
+    return path
+
+
+def words_of_run(recipe: Path, data: Path, run: Path) -> list[str]:
+    words = ["run", str(recipe), "--data", str(data), "--out", str(run), "--device", "cpu"]
+    return [*words, "--no-validation", "--from"]
+
+
+def test_run_from_a_bundle(
+    bundle: Path, raw_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = tmp_path / "run"
-    words = ["run", str(recipe), "--data", str(raw_dataset), "--out", str(run), "--device", "cpu"]
-    words += ["--no-validation", "--from"]
+    words = words_of_run(tiny_recipe(tmp_path / "tiny.json"), raw_dataset, run)
     assert main([*words, str(tmp_path / "nowhere")]) == 1
     assert "There is no model" in capsys.readouterr().err
     assert main([*words, str(bundle)]) == 0
@@ -180,3 +213,20 @@ def test_run_from_a_bundle(
         assert other is not None
         for key, value in other.state_dict().items():
             torch.testing.assert_close(one.state_dict()[key], value, rtol=0, atol=1e-6)
+
+
+def test_the_bundle_of_a_run_has_the_offsets(
+    with_two_offsets: Path, raw_dataset: Path, tmp_path: Path
+) -> None:
+    annotated = raw_dataset / "annotated.json"
+    content = json.loads(annotated.read_text())
+    for name in ("case_0", "case_1"):
+        (raw_dataset / "labelsTr" / f"{name}.nii.gz").unlink()
+        del content[name]
+    annotated.write_text(json.dumps(content))
+    run = tmp_path / "run"
+    words = words_of_run(tiny_recipe(tmp_path / "tiny.json"), raw_dataset, run)
+    assert main([*words, str(with_two_offsets)]) == 0
+    # Liver and spleen are annotated in case_2.
+    offsets = ModelBundle.load(run / "bundle").info.inference.logit_offsets
+    assert offsets == {"aorta": -2.0}
