@@ -6,12 +6,14 @@ Left and right are never exchanged: kidneys and adrenal glands have sides.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .bowel_filling import fill_bowel
 from .crop_settings import AugmentationSettings
 from .label_values import IGNORE
 
@@ -155,11 +157,14 @@ def _enlarged(nodes: Tensor, size: tuple[int, int, int]) -> Tensor:
 
 
 def random_displacement(
-    rng: np.random.Generator, settings: AugmentationSettings, spacing: tuple[float, ...]
+    rng: np.random.Generator,
+    settings: AugmentationSettings,
+    spacing: tuple[float, ...],
+    nodes: Sequence[int] = (5, 6, 6),
 ) -> Tensor:
-    """Coarse random displacement field (3, 5, 6, 6) in voxels."""
+    """Coarse random displacement field (3, k, j, i), `nodes` long, in voxels."""
     strength = rng.uniform(0, settings.elastic_mm)
-    field = rng.normal(0, strength, (3, 5, 6, 6)) / np.asarray(spacing)[:, None, None, None]
+    field = rng.normal(0, strength, (3, *nodes)) / np.asarray(spacing)[:, None, None, None]
     return torch.from_numpy(field.astype(np.float32))
 
 
@@ -170,7 +175,10 @@ def change_intensity(
     settings: AugmentationSettings,
     spacing: tuple[float, ...],
 ) -> Tensor:
-    """Random brightness, contrast, gamma, organ offsets, slices, kernel and noise, in HU."""
+    """Random bowel contents, organ offsets, kernel, slices, brightness, gamma and noise, in HU."""
+    # No number is drawn without it, so that crops of recipes from before stay what they were.
+    if settings.fill_bowel and rng.random() < settings.fill_bowel:
+        image = fill_bowel(image, labels, rng, spacing)
     if rng.random() < settings.recolor:
         offsets = torch.from_numpy(rng.normal(0, settings.recolor_hu, 256).astype(np.float32))
         offsets[0] = offsets[IGNORE] = 0
@@ -219,8 +227,13 @@ def bend(image: Tensor, exponent: float) -> Tensor:
 
 def thicken_slices(image: Tensor, factor: float) -> Tensor:
     """Average slices in groups of `factor` and interpolate back, as a thick-slice scan would."""
-    slices = max(2, round(image.shape[0] / factor))
-    if slices >= image.shape[0]:
+    return coarsened(image, (factor, 1.0, 1.0))
+
+
+def coarsened(image: Tensor, factors: Sequence[float]) -> Tensor:
+    """Average voxels in groups of `factors` (k, j, i) and interpolate back."""
+    size = [max(min(n, 2), round(n / f)) for n, f in zip(image.shape, factors, strict=True)]
+    if size == list(image.shape):
         return image
-    thick = functional.interpolate(image[None, None], size=(slices, *image.shape[1:]), mode="area")
-    return functional.interpolate(thick, size=image.shape, mode="trilinear")[0, 0]
+    coarse = functional.interpolate(image[None, None], size=size, mode="area")
+    return functional.interpolate(coarse, size=image.shape, mode="trilinear")[0, 0]

@@ -25,6 +25,9 @@ class SamplingSettings:
         Probability that such a voxel is a tumor's where there is one (P3's code: 0.8).
     negative
         Probability of a scan that holds none of the targets, if there is one.
+    taught
+        Probability of a case with soft labels, labelled by a teacher (`taught_cases.py`); None for
+        their share of the cases.
     by_type
         Draw all crops of a batch from scans with the same annotated targets (P3).
     full_fraction
@@ -45,6 +48,7 @@ class SamplingSettings:
     class_balanced: bool = True
     tumor_bias: float = 0.0
     negative: float = 0.06
+    taught: float | None = None
     by_type: bool = False
     full_fraction: float | None = None
     full_first: int = 0
@@ -86,6 +90,8 @@ class AugmentationSettings:
         Probability of Gaussian smoothing (soft kernels).
     recolor, recolor_hu
         Probability and standard deviation of an offset per organ (contrast phases).
+    fill_bowel
+        Probability of filling gas in stomach and bowel, see `bowel_filling`.
     calm_from, calm
         From this share of the steps on all probabilities are multiplied by `calm`: what is learned
         last is scans as they are. 1 for never.
@@ -105,6 +111,7 @@ class AugmentationSettings:
     blur: float = 0.15
     recolor: float = 0.25
     recolor_hu: float = 25.0
+    fill_bowel: float = 0.0
     calm_from: float = 1.0
     calm: float = 0.4
 
@@ -112,7 +119,7 @@ class AugmentationSettings:
         """Give the settings after this share of the steps."""
         if self.calm_from >= 1 or share < self.calm_from:
             return self
-        names = ("spatial", "low_resolution", "blur", "recolor")
+        names = ("spatial", "low_resolution", "blur", "recolor", "fill_bowel")
         calmer = {name: getattr(self, name) * self.calm for name in names}
         return replace(self, calm_from=1.0, **calmer)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .anatomy_settings import AnatomySettings
+from .teacher_settings import TaughtSettings
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class PackSettings:
         Synthetic volumes without abdomen added, of each of three kinds.
     anatomy
         Real scans deformed towards other patients' anatomies and added; none by default.
+    taught
+        Distorted scans labelled by a teacher network and added; none by default.
     """
 
     spacing: tuple[float, float, float] = (2.0, 1.5, 1.5)
@@ -31,6 +34,7 @@ class PackSettings:
     crop_margin_mm: tuple[float, ...] = ()
     negatives: int = 0
     anatomy: AnatomySettings = field(default_factory=AnatomySettings)
+    taught: TaughtSettings = field(default_factory=TaughtSettings)
 
     def __post_init__(self) -> None:
         for name in ("fixed_size", "crop_margin_mm"):
@@ -40,3 +44,5 @@ class PackSettings:
             raise ValueError("negatives are packed at a spacing; leave them out with fixed_size")
         if self.fixed_size and self.anatomy.shapes:
             raise ValueError("scans are deformed at a spacing; leave anatomy out with fixed_size")
+        if self.fixed_size and self.taught.teacher:
+            raise ValueError("scans are taught at a spacing; leave taught out with fixed_size")

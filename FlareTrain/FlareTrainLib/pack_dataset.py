@@ -67,12 +67,19 @@ def pack_refined(
 
         add_negative_cases(output, settings.negatives)
     _add_anatomy(dataset, output, settings)
+    if settings.taught.teacher:
+        from .taught_cases import add_taught_cases
+
+        taught = add_taught_cases(output, settings.taught, dataset.folder)
+        cases, spacing = read_index(output)
+        write_index(output, [*cases, *taught], spacing)
 
 
 def _of_one_case(settings: PackSettings) -> dict[str, Any]:
     """Settings that decide how a case is packed; added cases do not change the others."""
     content = settings_to_json(settings)
     content.pop("anatomy")
+    content.pop("taught")
     return content
 
 

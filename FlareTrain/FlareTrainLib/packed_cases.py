@@ -22,7 +22,7 @@ from FlareSegmentLib.errors import InputError
 
 from .label_values import IGNORE, TUMOR
 from .mapped_npz import map_npz
-from .packing import PackedCase, read_case, read_index
+from .packing import PackedCase, SoftLabels, read_case, read_index
 
 VOXELS_PER_CLASS = 4000
 """Positions remembered per class and scan for foreground sampling."""
@@ -39,12 +39,15 @@ class OpenCase:
     ----------
     image, labels
         (k, j, i) int16 HU and uint8 labels, on the CPU.
+    soft
+        Its soft labels, None for most cases.
     places
         (n, 4) int16: label, k, j, i of some voxels of every label, by label.
     """
 
     image: Tensor
     labels: Tensor
+    soft: SoftLabels | None
     places: np.ndarray
 
 
@@ -95,16 +98,16 @@ class CaseStore:
             arrays = map_npz(path)
             if arrays is None:
                 # Packed by an earlier version, compressed: read whole, but not kept for long.
-                image, labels = read_case(self.folder, name)
-            else:
-                image, labels = arrays["image"], arrays["labels"]
+                arrays = dict(zip(("image", "labels"), read_case(self.folder, name), strict=True))
+            image, labels = arrays["image"], arrays["labels"]
+            soft = SoftLabels(arrays["second"], arrays["share"]) if "second" in arrays else None
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(
                 f"The packed case {path} cannot be read ({error}). Remove the folder "
                 f"{self.folder}; the same command packs the cases again."
             ) from error
         places = _places(path, labels)
-        return OpenCase(torch.from_numpy(image), torch.from_numpy(labels), places)
+        return OpenCase(torch.from_numpy(image), torch.from_numpy(labels), soft, places)
 
 
 @dataclass(frozen=True)
@@ -121,12 +124,15 @@ class LoadedCase:
         Labels that occur in it, neither background nor unknown.
     store
         Where its voxels come from.
+    taught
+        Whether a teacher gave it soft labels.
     """
 
     case: PackedCase
     shape: tuple[int, ...]
     classes: frozenset[int]
     store: CaseStore
+    taught: bool = False
 
     @property
     def image(self) -> Tensor:
@@ -137,6 +143,18 @@ class LoadedCase:
     def labels(self) -> Tensor:
         """(k, j, i) uint8 labels, mapped, on the CPU."""
         return self.store.get(self.case.name).labels
+
+    def drawn_labels(self, rng: np.random.Generator) -> Tensor:
+        """(k, j, i) uint8 labels; soft ones are drawn voxel by voxel with their probabilities.
+
+        So the mean of the cross-entropy over many draws is that with the probabilities themselves,
+        and every loss takes soft labels.
+        """
+        opened = self.store.get(self.case.name)
+        if opened.soft is None:
+            return opened.labels
+        drawn = rng.integers(0, 255, opened.soft.share.shape, np.uint8) < opened.soft.share
+        return torch.from_numpy(np.where(drawn, opened.labels.numpy(), opened.soft.second))
 
     def places(self, label: int) -> np.ndarray:
         """(n, 3) positions k, j, i of some voxels of a label."""
@@ -172,7 +190,8 @@ def load_cases(folder: Path, most_open: int = MOST_OPEN) -> list[LoadedCase]:
     for case in cases:
         opened = store.get(case.name)
         classes = frozenset(np.unique(opened.places[:, 0]).tolist())
-        loaded.append(LoadedCase(case, tuple(opened.image.shape), classes, store))
+        shape, taught = tuple(opened.image.shape), opened.soft is not None
+        loaded.append(LoadedCase(case, shape, classes, store, taught))
     return loaded
 
 

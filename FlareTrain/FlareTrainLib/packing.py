@@ -3,7 +3,7 @@
 A packed case is an uncompressed `.npz`, which a training maps into memory, with `image` (int16
 HU, (k, j, i), canonical axes) and `labels` (uint8, same grid; 255 where nothing is known), and an
 entry in `index.json` that says which targets were annotated by hand, which come from pseudo-labels
-and whether tumors are known.
+and whether tumors are known. A case may have soft labels besides, see `SoftLabels`.
 """
 
 from __future__ import annotations
@@ -54,6 +54,22 @@ class PackedCase:
     spacing: tuple[float, ...] = ()
 
 
+@dataclass(frozen=True)
+class SoftLabels:
+    """How sure a teacher was of the labels of a case, and what else it thought of.
+
+    Attributes
+    ----------
+    second
+        (k, j, i) uint8, the label it would have given otherwise.
+    share
+        (k, j, i) uint8, 255 times the first label's probability among the two.
+    """
+
+    second: np.ndarray
+    share: np.ndarray
+
+
 def pack_case(
     folder: Path,
     case: PackedCase,
@@ -83,7 +99,13 @@ def pack_case(
     logger.info("packed %s: %s voxels", case.name, " x ".join(map(str, size[::-1])))
 
 
-def write_case(folder: Path, name: str, image: np.ndarray, labels: np.ndarray) -> None:
+def write_case(
+    folder: Path,
+    name: str,
+    image: np.ndarray,
+    labels: np.ndarray,
+    soft: SoftLabels | None = None,
+) -> None:
     """Write a case that is on the working grid: int16 HU and uint8 labels, (k, j, i).
 
     Raises
@@ -93,7 +115,7 @@ def write_case(folder: Path, name: str, image: np.ndarray, labels: np.ndarray) -
     """
     with whole_file(folder / f"{name}.npz") as part:
         # Not compressed, so that a training can map it instead of holding it in memory.
-        write_npz(part, {"image": image, "labels": labels})
+        write_npz(part, {"image": image, "labels": labels} | ({} if soft is None else vars(soft)))
 
 
 def write_index(folder: Path, cases: Sequence[PackedCase], spacing: Sequence[float]) -> None:

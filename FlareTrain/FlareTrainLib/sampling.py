@@ -154,7 +154,7 @@ class CropSampler:
             loaded = self.negatives[int(rng.integers(len(self.negatives)))]
             centre = rng.uniform(0, 1, 3) * loaded.shape
         else:
-            loaded, centre = self._places.draw(rng, size, scans)
+            loaded, centre = self._places.draw(rng, size, self._by_origin(rng, scans))
         spacing = self._spacing_of(loaded)
         image, labels = self._cut(loaded, centre, size, rng, augmentation)
         known = loaded.known
@@ -169,6 +169,13 @@ class CropSampler:
                 known = known | {TUMOR}
         image = change_intensity(image, labels, rng, augmentation, spacing)
         return Sample(image, labels, known)
+
+    def _by_origin(self, rng: np.random.Generator, scans: list[LoadedCase]) -> list[LoadedCase]:
+        """Those of `scans` that a teacher labelled, or the others, as often as the settings say."""
+        if self.sampling.taught is None:
+            return scans
+        taught = rng.random() < self.sampling.taught
+        return [scan for scan in scans if scan.taught == taught] or scans
 
     def _size(self, rng: np.random.Generator) -> Size:
         patches, weights = self.sampling.patches, np.asarray(self.sampling.patch_weights)
@@ -192,12 +199,14 @@ class CropSampler:
         # border is the scan's border, not by invented voxels.
         low, high = np.minimum(half, shape / 2), np.maximum(shape - half, shape / 2)
         centre = np.clip(centre, low, high)
-        if rng.random() >= augmentation.spatial:
-            return crop(loaded.image, loaded.labels, centre, size, self.device)
+        plain = rng.random() >= augmentation.spatial
+        labels = loaded.drawn_labels(rng)
+        if plain:
+            return crop(loaded.image, labels, centre, size, self.device)
         spacing = self._spacing_of(loaded)
         matrix = random_matrix(rng, augmentation, spacing)
         field = random_displacement(rng, augmentation, spacing)
-        return warp(loaded.image, loaded.labels, centre, size, matrix, field, self.device)
+        return warp(loaded.image, labels, centre, size, matrix, field, self.device)
 
     def _paste(
         self,
