@@ -67,12 +67,7 @@ def pack_refined(
 
         add_negative_cases(output, settings.negatives)
     _add_anatomy(dataset, output, settings)
-    if settings.taught.teacher:
-        from .taught_cases import add_taught_cases
-
-        taught = add_taught_cases(output, settings.taught, dataset.folder)
-        cases, spacing = read_index(output)
-        write_index(output, [*cases, *taught], spacing)
+    _add_taught(dataset, output, settings)
 
 
 def _of_one_case(settings: PackSettings) -> dict[str, Any]:
@@ -100,6 +95,26 @@ def _add_anatomy(dataset: Dataset, output: Path, settings: PackSettings) -> None
     deformed = add_anatomy_cases(output, output, shapes, settings.anatomy)
     cases, spacing = read_index(output)
     write_index(output, [*cases, *deformed], spacing)
+
+
+def _add_taught(dataset: Dataset, output: Path, settings: PackSettings) -> None:
+    """Add distorted scans with a teacher's labels, where the teacher is there."""
+    if not settings.taught.teacher or not settings.taught.cases:
+        return
+    from .taught_cases import add_taught_cases
+    from .teacher_network import is_there
+
+    if not is_there(settings.taught, dataset.folder):
+        logger.warning(
+            "The teacher %s is not there, so no distorted scan is labeled by it. The recipe asks "
+            "for it: give a bundle, or an ONNX file relative to %s, to use one.",
+            settings.taught.teacher,
+            dataset.folder,
+        )
+        return
+    taught = add_taught_cases(output, settings.taught, dataset.folder)
+    cases, spacing = read_index(output)
+    write_index(output, [*cases, *taught], spacing)
 
 
 def _negatives_there(output: Path, settings: PackSettings) -> list[PackedCase]:

@@ -15,10 +15,14 @@ import SimpleITK as sitk
 from .dataset import DatasetCase
 from .grid import PackSettings
 from .recipe import NetworkStage, Recipe
+from .teacher_settings import LARGEST
 from .training_settings import completed
 
 PACKED_BYTES = 3
 """Per voxel of the network's grid on the disk: int16 image and uint8 labels, not compressed."""
+
+TAUGHT_BYTES = 5
+"""The same with soft labels."""
 
 LOADED_BYTES = 16
 """Per voxel of a scan while it is resampled: as stored, float32, and labels, each twice."""
@@ -145,4 +149,12 @@ def _packed_bytes(stage: NetworkStage, grids: list[tuple[int, float]]) -> int:
         a, b, c = grid.fixed_size
         return PACKED_BYTES * a * b * c * len(grids)
     k, j, i = grid.spacing
-    return int(PACKED_BYTES * sum(volume for _, volume in grids) / (k * j * i))
+    scans = int(PACKED_BYTES * sum(volume for _, volume in grids) / (k * j * i))
+    return scans + (_taught_bytes(grid) if grids else 0)
+
+
+def _taught_bytes(grid: PackSettings) -> int:
+    """Bytes of the cases that a teacher labels, as if all were as large as they may be."""
+    taught = grid.taught
+    slices = math.ceil(taught.length_mm[1] / grid.spacing[0])
+    return TAUGHT_BYTES * taught.cases * slices * math.prod(LARGEST) if taught.teacher else 0

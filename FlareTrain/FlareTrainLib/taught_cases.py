@@ -32,15 +32,12 @@ from .label_values import IGNORE, TUMOR
 from .packing import PackedCase, read_case, read_index, write_case
 from .settings import read_json, settings_to_json, write_json
 from .teacher_network import TeacherNetwork, open_teacher
-from .teacher_settings import TaughtSettings
+from .teacher_settings import LARGEST, TaughtSettings
 
 logger = logging.getLogger(__name__)
 
 MARK = "_taught_"
 """Between the name of the scan and the number of the case."""
-
-LARGEST = (224, 288)
-"""Voxels (j, i) that are kept around the organs."""
 
 END_MM = 10.0
 """Cut off above and below after labelling: there the teacher saw half of the surroundings."""

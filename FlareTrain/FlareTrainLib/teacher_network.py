@@ -79,6 +79,19 @@ class TeacherNetwork:
         return first, SoftLabels(second, share.numpy())
 
 
+def is_there(settings: TaughtSettings, home: Path) -> bool:
+    """Whether the network that `settings` name can be found; see `open_teacher`."""
+    if (home / settings.teacher).exists():
+        return True
+    if settings.teacher.lower().endswith(".onnx"):
+        return False
+    try:
+        find_bundle(settings.teacher)
+    except InputError:
+        return False
+    return True
+
+
 def open_teacher(settings: TaughtSettings, home: Path) -> TeacherNetwork:
     """Load the network that `settings` name.
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from .crop_settings import AugmentationSettings
 
+LARGEST = (224, 288)
+"""Voxels (j, i) that are kept around the organs of a scan."""
+
 DISTORTION = AugmentationSettings(
     spatial=1.0,
     elastic_mm=7.0,
@@ -59,7 +62,7 @@ class TaughtSettings:
         A bundle's folder, the name of an available model, or an ONNX file; files are looked for
         relative to the dataset unless the path is absolute. Empty for no such cases.
     onnx
-        For an ONNX file.
+        What an ONNX file does not say.
     cases
         Number of distorted scans.
     length_mm

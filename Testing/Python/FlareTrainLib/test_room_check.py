@@ -12,6 +12,7 @@ from FlareTrainLib.dataset import read_dataset
 from FlareTrainLib.grid import PackSettings
 from FlareTrainLib.recipe import NetworkStage, Recipe, read_recipe
 from FlareTrainLib.room_check import FIXED_DISK, FIXED_GPU, GIB, STEP_BYTES, Room, check_room
+from FlareTrainLib.teacher_settings import TaughtSettings
 from FlareTrainLib.training_settings import FitSettings, TrainingSettings
 
 
@@ -26,6 +27,18 @@ def test_the_estimate_follows_the_grid(raw_dataset: Path) -> None:
     # Four scans of 24 x 32 x 36 voxels of 8 mm; three bytes per voxel.
     assert packed(8.0) == 4 * 24 * 32 * 36 * 3
     assert packed(4.0) == 8 * packed(8.0)
+
+
+def test_what_a_teacher_labels_is_part_of_it(raw_dataset: Path) -> None:
+    cases, run = read_dataset(raw_dataset).cases, raw_dataset / "runs" / "new"
+
+    def disk(teacher: str) -> int:
+        taught = TaughtSettings(teacher, cases=10, length_mm=(160.0, 260.0))
+        stage = NetworkStage(grid=PackSettings(spacing=(2.0, 1.5, 1.5), taught=taught))
+        return check_room(Recipe("x", network=stage), cases, run).disk
+
+    # Pieces of 130 x 224 x 288 voxels at most, image and three numbers of a byte.
+    assert disk("teacher") - disk("") == 10 * 130 * 224 * 288 * 5
 
 
 def test_more_cases_need_more_disk_but_no_more_memory(raw_dataset: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +253,22 @@ def test_a_recipe_packs_them(raw_dataset: Path, tmp_path: Path) -> None:
     assert sum(case.taught for case in load_cases(packed)) == 3
     with pytest.raises(ValueError, match="leave taught out"):
         PackSettings(fixed_size=(8, 8, 8), taught=settings(teacher="teacher"))
+
+
+@pytest.mark.parametrize("teacher", ["nowhere", "../nowhere.onnx"])
+def test_a_recipe_goes_on_without_a_teacher_that_is_not_there(
+    raw_dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, teacher: str
+) -> None:
+    dataset = read_dataset(raw_dataset)
+    refined_folder, packed = tmp_path / "refined", tmp_path / "packed"
+    refined = refine_dataset(
+        dataset, dataset.sources, RefineSettings(sources=("a",)), refined_folder
+    )
+    grid = PackSettings(SPACING, taught=settings(teacher=teacher))
+    with caplog.at_level(logging.WARNING):
+        pack_refined(dataset, refined, refined_folder, packed, grid)
+    assert f"The teacher {teacher} is not there" in caplog.text
+    assert not any(case.taught for case in load_cases(packed))
 
 
 @pytest.mark.parametrize(
