@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from FlareSegmentLib.checking import check_ct
-from FlareSegmentLib.errors import FlareError
+from FlareSegmentLib.errors import FlareError, InputError
 from FlareSegmentLib.labels import target_by_key
 from FlareSegmentLib.localiser import TUBES
 
@@ -102,9 +102,11 @@ def _add_taught(dataset: Dataset, output: Path, settings: PackSettings) -> None:
     if not settings.taught.teacher or not settings.taught.cases:
         return
     from .taught_cases import add_taught_cases
-    from .teacher_network import is_there
+    from .teacher_network import teacher_file
 
-    if not is_there(settings.taught, dataset.folder):
+    try:
+        teacher_file(settings.taught, dataset.folder)
+    except InputError:
         logger.warning(
             "The teacher %s is not there, so no distorted scan is labeled by it. The recipe asks "
             "for it: give a bundle, or an ONNX file relative to %s, to use one.",

@@ -69,6 +69,10 @@ class SoftLabels:
     second: np.ndarray
     share: np.ndarray
 
+    def slices(self, kept: slice) -> SoftLabels:
+        """Those of some slices."""
+        return SoftLabels(self.second[kept], self.share[kept])
+
 
 def pack_case(
     folder: Path,

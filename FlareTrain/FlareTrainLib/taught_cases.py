@@ -31,7 +31,7 @@ from .augmentation import (
 from .label_values import IGNORE, TUMOR
 from .packing import PackedCase, read_case, read_index, write_case
 from .settings import read_json, settings_to_json, write_json
-from .teacher_network import TeacherNetwork, open_teacher
+from .teacher_network import TeacherNetwork, open_teacher, teacher_file
 from .teacher_settings import LARGEST, TaughtSettings
 
 logger = logging.getLogger(__name__)
@@ -98,11 +98,7 @@ def add_taught_cases(folder: Path, settings: TaughtSettings, home: Path) -> list
         if not (note.exists() and read_json(note)["made_from"] == wanted):
             teacher = teacher or open_teacher(settings, home)
             image, origins = distorted_scan(folder, (scan, other), spacing, settings, rng)
-            labels, soft = teacher.label(image, spacing)
-            end = min(round(END_MM / spacing[0]), (len(image) - 1) // 2)
-            kept = slice(end, len(image) - end)
-            soft = type(soft)(soft.second[kept], soft.share[kept])
-            write_case(folder, name, image[kept], labels[kept], soft)
+            _write(folder, name, image, spacing, teacher)
             shown = [case.name for case in origins]
             targets = list(teacher.targets)
             write_json(note, {"made_from": wanted, "targets": targets, "scans": shown})
@@ -111,6 +107,15 @@ def add_taught_cases(folder: Path, settings: TaughtSettings, home: Path) -> list
         origins = [c for c in (scan, other) if c.name in facts["scans"]]
         made.append(_entry(name, facts["targets"], origins))
     return made
+
+
+def _write(
+    folder: Path, name: str, image: np.ndarray, spacing: tuple[float, ...], teacher: TeacherNetwork
+) -> None:
+    labels, soft = teacher.label(image, spacing)
+    end = min(round(END_MM / spacing[0]), (len(image) - 1) // 2)
+    kept = slice(end, len(image) - end)
+    write_case(folder, name, image[kept], labels[kept], soft.slices(kept))
 
 
 def _entry(name: str, targets: Sequence[int], origins: Sequence[PackedCase]) -> PackedCase:
@@ -127,9 +132,7 @@ def _made_from(
     content = settings_to_json(settings)
     # How many cases are made does not change one of them.
     content.pop("cases")
-    teacher = home / settings.teacher
-    files = [folder / f"{case.name}.npz" for case in scans]
-    files += [teacher] if teacher.is_file() else []
+    files = [folder / f"{case.name}.npz" for case in scans] + [teacher_file(settings, home)]
     stats = {file.name: [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
     return {"settings": content, "files": stats}
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from FlareSegmentLib.bundle import ModelBundle, NetworkEntry
-from FlareSegmentLib.bundle_info import IntensityStatistics
+from FlareSegmentLib.bundle_info import DESCRIPTION, IntensityStatistics
 from FlareSegmentLib.devices import choose_device, choose_precision
 from FlareSegmentLib.errors import InputError
 from FlareSegmentLib.labels import target_by_key
@@ -26,7 +26,7 @@ from .packing import SoftLabels
 if TYPE_CHECKING:
     import onnxruntime
 
-    from .teacher_settings import TaughtSettings
+    from .teacher_settings import OnnxSettings, TaughtSettings
 
 STEP = 0.6
 """Distance of neighbouring windows as a share of the window."""
@@ -79,17 +79,24 @@ class TeacherNetwork:
         return first, SoftLabels(second, share.numpy())
 
 
-def is_there(settings: TaughtSettings, home: Path) -> bool:
-    """Whether the network that `settings` name can be found; see `open_teacher`."""
-    if (home / settings.teacher).exists():
-        return True
+def teacher_file(settings: TaughtSettings, home: Path) -> Path:
+    """Give the file that says which network it is: an ONNX file, or a bundle's description.
+
+    Raises
+    ------
+    InputError
+        When there is no such network.
+    """
     if settings.teacher.lower().endswith(".onnx"):
-        return False
-    try:
-        find_bundle(settings.teacher)
-    except InputError:
-        return False
-    return True
+        path = home / settings.teacher
+        if not path.is_file():
+            raise InputError(
+                f"The teacher {path} is not there. Give an ONNX file relative to the dataset, or "
+                "take 'taught' out of the recipe."
+            )
+        return path
+    inside = home / settings.teacher
+    return find_bundle(str(inside if inside.is_dir() else settings.teacher)) / DESCRIPTION
 
 
 def open_teacher(settings: TaughtSettings, home: Path) -> TeacherNetwork:
@@ -107,10 +114,10 @@ def open_teacher(settings: TaughtSettings, home: Path) -> TeacherNetwork:
     BundleError
         When a bundle is damaged.
     """
-    if settings.teacher.lower().endswith(".onnx"):
-        return _onnx_teacher(settings, home)
-    inside = home / settings.teacher
-    bundle = ModelBundle.load(find_bundle(str(inside if inside.is_dir() else settings.teacher)))
+    file = teacher_file(settings, home)
+    if file.name != DESCRIPTION:
+        return _onnx_teacher(file, settings.onnx)
+    bundle = ModelBundle.load(file.parent)
     if bundle.info.activation != "softmax":
         raise InputError(
             f"The model '{bundle.name}' has no background channel, so its labels cannot be "
@@ -153,14 +160,7 @@ class OnnxNetwork(nn.Module):
         return torch.from_numpy(logits)[:, :, : size[0], : size[1], : size[2]]
 
 
-def _onnx_teacher(settings: TaughtSettings, home: Path) -> TeacherNetwork:
-    path = home / settings.teacher
-    if not path.is_file():
-        raise InputError(
-            f"The teacher {path} is not there. Give an ONNX file relative to the dataset, or take "
-            "'taught' out of the recipe."
-        )
-    onnx = settings.onnx
+def _onnx_teacher(path: Path, onnx: OnnxSettings) -> TeacherNetwork:
     if not onnx.targets:
         raise InputError(
             f"An ONNX file does not say on which grid {path.name} works. Give spacing, intensity "

@@ -69,11 +69,11 @@ def folder(make_patient: MakePatient, tmp_path: Path) -> Path:
     return packed
 
 
-def save_teacher(folder: Path, activation: str = "softmax") -> Path:
+def save_teacher(folder: Path, activation: str = "softmax", seed: int = 0) -> Path:
     """A bundle with random weights: it is sure of nothing."""
     channels = 15 if activation == "softmax" else 14
     arguments = {"channels": channels, "widths": [2], "stem_stride": [1, 1, 1], "convolutions": 1}
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     network = build_network("SubvoxelUNet", arguments)
     entry = NetworkEntry(
         name="SubvoxelUNet",
@@ -188,6 +188,10 @@ def test_nothing_is_made_twice_and_the_scans_are_left_alone(
     monkeypatch.setattr("FlareTrainLib.taught_cases.open_teacher", refuse)
     assert add_taught_cases(folder, wish, tmp_path) == made
     monkeypatch.undo()
+    save_teacher(tmp_path / "teacher", seed=1)
+    add_taught_cases(folder, dataclasses.replace(wish, cases=1), tmp_path)
+    assert files(folder)[made[0].name + ".npz"] > times[made[0].name + ".npz"]
+    times = files(folder)
     other = dataclasses.replace(wish, cases=1, coarse=1.0)
     add_taught_cases(folder, other, tmp_path)
     assert files(folder)[made[0].name + ".npz"] > times[made[0].name + ".npz"]
