@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .bowel_filling import fill_bowel
+from .bowel_filling import fill_bowel, fill_stomach
 from .crop_settings import AugmentationSettings
 from .label_values import IGNORE
 
@@ -179,6 +179,8 @@ def change_intensity(
     # No number is drawn without it, so that crops of recipes from before stay what they were.
     if settings.fill_bowel and rng.random() < settings.fill_bowel:
         image = fill_bowel(image, labels, rng, spacing)
+    if settings.fill_stomach and rng.random() < settings.fill_stomach:
+        image = fill_stomach(image, labels, rng, spacing)
     if rng.random() < settings.recolor:
         offsets = torch.from_numpy(rng.normal(0, settings.recolor_hu, 256).astype(np.float32))
         offsets[0] = offsets[IGNORE] = 0

@@ -1,8 +1,9 @@
-"""Gas in stomach and bowel replaced by what else fills them, so that neither is told by its gas.
+"""Other contents of stomach and bowel, so that neither is told by what happens to be in it.
 
 Few training scans show bowel full of fluid beside the liver, and a network that has not seen any
-takes it for liver: same density, same place. What is labelled stays labelled: gas in the stomach
-is stomach, gas in the colon background, and so is what takes its place.
+takes it for liver: same density, same place. Nor do they show many meals: a stomach full of food is
+lost. What is labelled stays labelled: gas in the stomach is stomach, gas in the colon background,
+and so is what takes its place.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
+
+from FlareSegmentLib.labels import target_by_key
 
 from .label_values import IGNORE, TUMOR
 
@@ -29,6 +32,17 @@ BUBBLES_APART = 3
 
 RIM_MM = 3.0
 """Around the gas: partial volume, and a wall that would stay as a line between equal contents."""
+
+STOMACH = target_by_key("stomach").id
+
+LEAST_STOMACH_ML = 3.0
+"""With less of it in the crop there is nothing to fill."""
+
+WALL_MM = (2.0, 5.0)
+"""What is left of the stomach inside its border."""
+
+MEAL, LEVEL = 0.6, 0.5
+"""Chances of lumps in the stomach, and of gas above a level."""
 
 LIKE_LIVER, LIKE_WATER = 0.5, 0.8
 """Chances, summed up, of a density near the liver's and of one between water and blood; the rest is
@@ -85,6 +99,55 @@ def fill_bowel(
     share = share.to(image.device) * (inside < content)
     result[box] = torch.lerp(inside, content, share)
     return result
+
+
+def fill_stomach(
+    image: Tensor, labels: Tensor, rng: np.random.Generator, spacing: tuple[float, ...]
+) -> Tensor:
+    """Put fluid, contrast agent or a meal into the stomach, often with gas in front of it.
+
+    Parameters
+    ----------
+    image, labels
+        (k, j, i) float HU and int64 labels of a crop, j towards the back of a patient who lies
+        on it.
+    spacing
+        (k, j, i) mm.
+
+    Returns
+    -------
+    The image with the wall of the stomach, and all else, as it was.
+    """
+    stomach = (labels == STOMACH).cpu().numpy()
+    if stomach.sum() * math.prod(spacing) / 1000 < LEAST_STOMACH_ML:
+        return image
+    box = ndimage.find_objects(stomach.astype(np.uint8))[0]
+    depth = ndimage.distance_transform_edt(stomach[box], spacing)
+    wall = rng.uniform(*WALL_MM)
+    share = torch.from_numpy(np.clip((depth - wall) / 2 + 0.5, 0, 1).astype(np.float32))
+    content = _noise(depth.shape, rng) + _density(image, labels, rng)
+    if rng.random() < MEAL:
+        content += _field(depth.shape, rng, spacing, rng.uniform(20, 120))
+        # Bubbles in it.
+        gas = _field(depth.shape, rng, spacing, 1.0) > rng.uniform(1.0, 3.0)
+        content[gas] -= rng.uniform(100, 900)
+    if rng.random() < LEVEL:
+        front = np.flatnonzero((depth > wall).any((0, 2)))
+        if len(front):
+            content[:, : int(front[0] + rng.uniform(0, 0.6) * len(front))] = -950.0
+    result = image.clone()
+    result[box] = torch.lerp(image[box], content.to(image.device), share.to(image.device))
+    return result
+
+
+def _field(
+    shape: Sequence[int], rng: np.random.Generator, spacing: tuple[float, ...], deviation: float
+) -> Tensor:
+    """Smooth random field (k, j, i) with lumps of 4 to 15 mm."""
+    lump = rng.uniform(4, 15)
+    size = [max(2, round(n * s / lump)) for n, s in zip(shape, spacing, strict=True)]
+    coarse = torch.from_numpy(rng.normal(0, deviation, (1, 1, *size)).astype(np.float32))
+    return functional.interpolate(coarse, size=tuple(shape), mode="trilinear")[0, 0]
 
 
 def _noise(shape: Sequence[int], rng: np.random.Generator) -> Tensor:

@@ -90,8 +90,9 @@ class AugmentationSettings:
         Probability of Gaussian smoothing (soft kernels).
     recolor, recolor_hu
         Probability and standard deviation of an offset per organ (contrast phases).
-    fill_bowel
-        Probability of filling gas in stomach and bowel, see `bowel_filling`.
+    fill_bowel, fill_stomach
+        Probability of filling gas in stomach and bowel, and of another content of the stomach; see
+        `bowel_filling`.
     calm_from, calm
         From this share of the steps on all probabilities are multiplied by `calm`: what is learned
         last is scans as they are. 1 for never.
@@ -112,6 +113,7 @@ class AugmentationSettings:
     recolor: float = 0.25
     recolor_hu: float = 25.0
     fill_bowel: float = 0.0
+    fill_stomach: float = 0.0
     calm_from: float = 1.0
     calm: float = 0.4
 
@@ -119,7 +121,7 @@ class AugmentationSettings:
         """Give the settings after this share of the steps."""
         if self.calm_from >= 1 or share < self.calm_from:
             return self
-        names = ("spatial", "low_resolution", "blur", "recolor", "fill_bowel")
+        names = ("spatial", "low_resolution", "blur", "recolor", "fill_bowel", "fill_stomach")
         calmer = {name: getattr(self, name) * self.calm for name in names}
         return replace(self, calm_from=1.0, **calmer)
 

@@ -1,4 +1,4 @@
-"""Gas in the bowel is replaced by something else; lungs, air around and organs are not."""
+"""Stomach and bowel get other contents; lungs, air around and other organs stay."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from FlareTrainLib.augmentation import change_intensity
-from FlareTrainLib.bowel_filling import GAS_HU, RIM_MM, fill_bowel
+from FlareTrainLib.bowel_filling import GAS_HU, RIM_MM, WALL_MM, fill_bowel, fill_stomach
 from FlareTrainLib.crop_settings import AugmentationSettings
 from FlareTrainLib.label_values import IGNORE
 
@@ -81,6 +81,39 @@ def test_the_rest_of_feces_goes_along_with_its_bubbles() -> None:
     assert sum(share == 0 for share in shares) > 8
 
 
+def test_the_stomach_gets_another_content_and_keeps_its_wall(
+    abdomen: tuple[Tensor, Tensor],
+) -> None:
+    image, labels = abdomen
+    before = image.clone()
+    stomach = labels.numpy() == STOMACH
+    depth = ndimage.distance_transform_edt(stomach, SPACING)
+    # A voxel in the wall's border is mixed with the content up to 1 mm outside of it.
+    kept, changed = depth < WALL_MM[0] - 1, depth > WALL_MM[1] + 1
+    assert changed.any()
+    contents, levels = [], 0
+    for seed in range(40):
+        filled = fill_stomach(image, labels, np.random.default_rng(seed), SPACING).numpy()
+        np.testing.assert_array_equal(filled[kept], before.numpy()[kept])
+        assert (filled[changed] != before.numpy()[changed]).any()
+        contents.append(np.median(filled[changed]))
+        front, back = (filled[10, row, 31:41].mean() for row in (31, 41))
+        levels += bool(front < -600 and back > -100)
+        # Gas lies in front: patients lie on their backs.
+        assert not (back < -600 and front > -100)
+    assert torch.equal(image, before)
+    assert 5 < levels < 35
+    liquid = [value for value in contents if value > -200]
+    assert min(liquid) < 40
+    assert max(liquid) > 130
+
+
+def test_without_a_stomach_nothing_is_put_into_it(abdomen: tuple[Tensor, Tensor]) -> None:
+    image, labels = abdomen
+    none = torch.where(labels == STOMACH, 0, labels)
+    assert fill_stomach(image, none, np.random.default_rng(0), SPACING) is image
+
+
 def test_without_gas_nothing_is_done() -> None:
     image = torch.full((8, 8, 8), 40.0)
     labels = torch.full(image.shape, IGNORE)
@@ -108,4 +141,13 @@ def test_it_is_part_of_the_augmentation_where_wanted(abdomen: tuple[Tensor, Tens
 
     assert max(some(none)) < -800
     assert sum(v > -100 for v in some(replace(none, fill_bowel=1.0))) > 8
+    inside = torch.from_numpy(gas) & (labels == STOMACH)
+    filled = [
+        change_intensity(
+            image, labels, np.random.default_rng(n), replace(none, fill_stomach=1.0), SPACING
+        )
+        for n in range(6)
+    ]
+    assert all(not torch.equal(one[inside], image[inside]) for one in filled)
+    assert all(torch.equal(one[labels == 1], image[labels == 1]) for one in filled)
     assert AugmentationSettings(fill_bowel=0.5, calm_from=0.5, calm=0.4).at(0.7).fill_bowel == 0.2
