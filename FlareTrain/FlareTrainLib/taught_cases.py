@@ -49,7 +49,7 @@ COARSEST = (2.5, 2.2, 2.2)
 """Largest factors (k, j, i) by which voxels are made larger."""
 
 BORDER = 12.0
-"""Steepness of the borders in a mixture: about a third of `NODE_MM` is in between."""
+"""Steepness of the borders in a mixture: about a quarter of `NODE_MM` is in between."""
 
 
 @dataclass(frozen=True)

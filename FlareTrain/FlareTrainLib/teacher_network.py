@@ -42,10 +42,13 @@ class TeacherNetwork:
         The network, ready to run.
     targets
         Target id of each channel after the background's.
+    offsets
+        Added to the logits of these channels, as where the network segments; empty for none.
     """
 
     predictor: Predictor
     targets: tuple[int, ...]
+    offsets: tuple[float, ...] = ()
 
     def label(self, image: np.ndarray, spacing: tuple[float, ...]) -> tuple[np.ndarray, SoftLabels]:
         """Label a scan.
@@ -72,6 +75,8 @@ class TeacherNetwork:
                 logits = functional.interpolate(
                     logits[None], size=image.shape, mode="trilinear", align_corners=False
                 )[0]
+            if self.offsets:
+                logits = logits + torch.tensor((0.0, *self.offsets))[:, None, None, None]
             shares, channels = logits.softmax(0).topk(2, dim=0)
         ids = torch.tensor([0, *self.targets], dtype=torch.uint8)
         first, second = (ids[channel].numpy() for channel in channels)
@@ -126,7 +131,13 @@ def open_teacher(settings: TaughtSettings, home: Path) -> TeacherNetwork:
     device, _ = choose_device("auto")
     entry = bundle.info.network
     predictor = Predictor(bundle.network(), entry, False, device, choose_precision("auto", device))
-    return TeacherNetwork(predictor, tuple(target_by_key(key).id for key in bundle.info.targets))
+    targets = bundle.info.targets
+    offsets = bundle.info.inference.logit_offsets
+    return TeacherNetwork(
+        predictor,
+        tuple(target_by_key(key).id for key in targets),
+        tuple(offsets.get(key, 0.0) for key in targets),
+    )
 
 
 class OnnxNetwork(nn.Module):

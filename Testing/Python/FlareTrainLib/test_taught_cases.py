@@ -170,6 +170,15 @@ def test_the_labels_are_the_teachers_for_the_distorted_scan(folder: Path, tmp_pa
         assert case.pseudo == ORGANS
 
 
+def test_a_bundles_offsets_are_part_of_what_it_teaches(folder: Path, tmp_path: Path) -> None:
+    bundle = save_teacher(tmp_path / "teacher")
+    content = json.loads((bundle / "model.json").read_text())
+    content["inference"]["logit_offsets"] = {"spleen": 100.0}
+    (bundle / "model.json").write_text(json.dumps(content))
+    (made,) = add_taught_cases(folder, settings(teacher=str(bundle), cases=1), tmp_path)
+    assert (read_case(folder, made.name)[1] == 3).all()
+
+
 def test_nothing_is_made_twice_and_the_scans_are_left_alone(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
