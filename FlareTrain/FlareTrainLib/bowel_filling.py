@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from scipy import ndimage
 from torch import Tensor
-from torch.nn import functional
 
 from FlareSegmentLib.labels import target_by_key
 
 from .label_values import IGNORE, TUMOR
+from .random_fields import random_field
 
 GAS_HU = -300.0
 """Below it a voxel counts as gas; the lower density of fat is -120."""
@@ -127,9 +127,9 @@ def fill_stomach(
     share = torch.from_numpy(np.clip((depth - wall) / 2 + 0.5, 0, 1).astype(np.float32))
     content = _noise(depth.shape, rng) + _density(image, labels, rng)
     if rng.random() < MEAL:
-        content += _field(depth.shape, rng, spacing, rng.uniform(20, 120))
+        content += _lumps(depth.shape, rng, spacing) * rng.uniform(20, 120)
         # Bubbles in it.
-        gas = _field(depth.shape, rng, spacing, 1.0) > rng.uniform(1.0, 3.0)
+        gas = _lumps(depth.shape, rng, spacing) > rng.uniform(1.0, 3.0)
         content[gas] -= rng.uniform(100, 900)
     if rng.random() < LEVEL:
         front = np.flatnonzero((depth > wall).any((0, 2)))
@@ -140,21 +140,17 @@ def fill_stomach(
     return result
 
 
-def _field(
-    shape: Sequence[int], rng: np.random.Generator, spacing: tuple[float, ...], deviation: float
-) -> Tensor:
-    """Smooth random field (k, j, i) with lumps of 4 to 15 mm."""
+def _lumps(shape: Sequence[int], rng: np.random.Generator, spacing: tuple[float, ...]) -> Tensor:
+    """Random field (k, j, i) with lumps of 4 to 15 mm, deviation about one."""
     lump = rng.uniform(4, 15)
-    size = [max(2, round(n * s / lump)) for n, s in zip(shape, spacing, strict=True)]
-    coarse = torch.from_numpy(rng.normal(0, deviation, (1, 1, *size)).astype(np.float32))
-    return functional.interpolate(coarse, size=tuple(shape), mode="trilinear")[0, 0]
+    nodes = [max(2, round(n * s / lump)) for n, s in zip(shape, spacing, strict=True)]
+    return random_field(shape, nodes, rng)
 
 
 def _noise(shape: Sequence[int], rng: np.random.Generator) -> Tensor:
     """Noise (k, j, i) in HU, as smooth as that of a scan brought to another grid."""
-    size = [max(1, round(n / rng.uniform(1, 2.5))) for n in shape]
-    coarse = torch.from_numpy(rng.normal(0, rng.uniform(3, 15), (1, 1, *size)).astype(np.float32))
-    return functional.interpolate(coarse, size=tuple(shape), mode="trilinear")[0, 0]
+    nodes = [max(1, round(n / rng.uniform(1, 2.5))) for n in shape]
+    return random_field(shape, nodes, rng) * rng.uniform(3, 15)
 
 
 def _density(image: Tensor, labels: Tensor, rng: np.random.Generator) -> float:

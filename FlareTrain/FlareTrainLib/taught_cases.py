@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from .activity import tell
 from .augmentation import (
@@ -30,6 +29,7 @@ from .augmentation import (
 )
 from .label_values import IGNORE, TUMOR
 from .packing import PackedCase, read_case, read_index, write_case
+from .random_fields import random_field
 from .settings import read_json, settings_to_json, write_json
 from .teacher_network import TeacherNetwork, open_teacher, teacher_file
 from .teacher_settings import LARGEST, TaughtSettings
@@ -49,7 +49,7 @@ COARSEST = (2.5, 2.2, 2.2)
 """Largest factors (k, j, i) by which voxels are made larger."""
 
 BORDER = 12.0
-"""Steepness of the borders in a mixture: about a quarter of `NODE_MM` is in between."""
+"""Steepness of the borders in a mixture."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,8 @@ def add_taught_cases(folder: Path, settings: TaughtSettings, home: Path) -> list
         When a case cannot be written.
     """
     cases, spacing = read_index(folder)
+    # Looked up once: a bundle's name is searched for among all models.
+    file = teacher_file(settings, home)
     scans = [c for c in cases if c.kind == "scan" and MARK not in c.name and not c.spacing]
     teacher: TeacherNetwork | None = None
     made = []
@@ -94,7 +96,7 @@ def add_taught_cases(folder: Path, settings: TaughtSettings, home: Path) -> list
         scan, other = (scans[int(n)] for n in rng.integers(len(scans), size=2))
         name = f"{scan.name}{MARK}{number:04d}"
         note = folder / f"{name}.json"
-        wanted = _made_from(folder, (scan, other), settings, home)
+        wanted = _made_from(folder, (scan, other), settings, file)
         if not (note.exists() and read_json(note)["made_from"] == wanted):
             teacher = teacher or open_teacher(settings, home)
             image, origins = distorted_scan(folder, (scan, other), spacing, settings, rng)
@@ -112,6 +114,7 @@ def add_taught_cases(folder: Path, settings: TaughtSettings, home: Path) -> list
 def _write(
     folder: Path, name: str, image: np.ndarray, spacing: tuple[float, ...], teacher: TeacherNetwork
 ) -> None:
+    """Label an image and write it without its ends."""
     labels, soft = teacher.label(image, spacing)
     end = min(round(END_MM / spacing[0]), (len(image) - 1) // 2)
     kept = slice(end, len(image) - end)
@@ -127,12 +130,12 @@ def _entry(name: str, targets: Sequence[int], origins: Sequence[PackedCase]) -> 
 
 
 def _made_from(
-    folder: Path, scans: Sequence[PackedCase], settings: TaughtSettings, home: Path
+    folder: Path, scans: Sequence[PackedCase], settings: TaughtSettings, teacher: Path
 ) -> dict[str, Any]:
     content = settings_to_json(settings)
     # How many cases are made does not change one of them.
     content.pop("cases")
-    files = [folder / f"{case.name}.npz" for case in scans] + [teacher_file(settings, home)]
+    files = [folder / f"{case.name}.npz" for case in scans] + [teacher]
     stats = {file.name: [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
     return {"settings": content, "files": stats}
 
@@ -226,6 +229,4 @@ def _organs(labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
 def _patches(shape: Sequence[int], spacing: Sequence[float], rng: np.random.Generator) -> Tensor:
     """Weights (k, j, i) between 0 and 1, most near one of both, that change every `NODE_MM`."""
     nodes = [max(2, round(n * s / NODE_MM)) for n, s in zip(shape, spacing, strict=True)]
-    field = torch.from_numpy(rng.normal(size=(1, 1, *nodes)).astype(np.float32))
-    smooth = functional.interpolate(field, size=tuple(shape), mode="trilinear", align_corners=True)
-    return torch.sigmoid((smooth[0, 0] - rng.uniform(0.0, 0.6)) * BORDER)
+    return torch.sigmoid((random_field(shape, nodes, rng) - rng.uniform(0.0, 0.6)) * BORDER)
